@@ -1,0 +1,210 @@
+"""What the calls hand on to each other: latents, proposals and scores, each with its origin."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_ood.latents.prior import LatentPrior
+from astro_ood.maps.stretch import Stretch
+from astro_ood.maps.wcs import Cards
+
+Array = NDArray[np.float32]
+Real = NDArray[np.float64]
+
+
+def table(title: str, rows: Mapping[str, object]) -> str:
+    """Small HTML table for notebooks."""
+    cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
+    return f"<table><caption>{html.escape(title)}</caption>{cells}</table>"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where latents come from: all that decoding them into physical maps needs.
+
+    Attributes
+    ----------
+    preset, n_steps, t_0
+        How the maps were inverted.
+    model, model_sha256 : str
+        The frozen network.
+    micro_batch : int
+        Maps per network call.
+    stretch : Stretch or None
+        Normalisation of the maps; None where arrays in [-1, 1] were inverted.
+    unit : str
+        Unit of the maps.
+    header : dict
+        WCS cards of the first map, a template for synthetic ones.
+    pixel_scale : tuple of float or None
+        (dy, dx) in arcmin.
+    """
+
+    preset: str
+    n_steps: int
+    t_0: float
+    model: str
+    model_sha256: str
+    micro_batch: int
+    stretch: Stretch | None = None
+    unit: str = ""
+    header: Cards = field(default_factory=dict)
+    pixel_scale: tuple[float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for stores."""
+        return {**asdict(self), "stretch": self.stretch.to_dict() if self.stretch else None}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Origin:
+        """Inverse of `to_dict`."""
+        stretch, scale = record["stretch"], record["pixel_scale"]
+        plain = {"stretch": Stretch.from_dict(stretch) if stretch else None, "pixel_scale": tuple(scale) if scale else None}
+        return cls(**{**record, **plain})
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Inverted maps.
+
+    Attributes
+    ----------
+    z : ndarray, shape (N, C, H, W)
+        Latents at time ``origin.t_0``.
+    round_trip, latent_error : ndarray, shape (N,)
+        RMSE of the reconstruction over the standard deviation of the map; RMSE against a solution with half the step over the
+        standard deviation of the latent.
+    reconstruction : ndarray, shape (N, C, H, W)
+        Normalised maps decoded again from `z`.
+    ids, regions : list of str
+        Names of the maps and their regions of the sky.
+    evaluations : int
+        Network evaluations per map of the inversion.
+    """
+
+    z: Array
+    round_trip: Real
+    latent_error: Real
+    reconstruction: Array
+    ids: list[str]
+    regions: list[str]
+    evaluations: int
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, rows: Any) -> Latents:
+        index = np.atleast_1d(np.arange(len(self))[rows])
+        names = {key: [getattr(self, key)[i] for i in index] for key in ("ids", "regions")}
+        arrays = {key: getattr(self, key)[index] for key in ("z", "round_trip", "latent_error", "reconstruction")}
+        return replace(self, **names, **arrays)
+
+    def _repr_html_(self) -> str:
+        return table(
+            "Latents",
+            {
+                "maps": len(self),
+                "shape": self.z.shape[1:],
+                "preset": f"{self.origin.preset}, t_0 = {self.origin.t_0:g}, {self.evaluations} evaluations",
+                "network": self.origin.model,
+                "round trip, median": f"{np.median(self.round_trip):.2%}",
+                "latent error, median": f"{np.median(self.latent_error):.2%}",
+            },
+        )
+
+
+@dataclass(frozen=True)
+class FittedPrior:
+    """A prior with the latents that it was fitted to (they calibrate the acceptance of what is drawn from it)."""
+
+    prior: LatentPrior
+    latents: Latents
+
+    @property
+    def kind(self) -> str:
+        """Name of the prior."""
+        return self.prior.kind
+
+    def sample(self, n: int, seed: int = 0) -> Real:
+        """Draw latents (n, C, H, W), without any acceptance test."""
+        return self.prior.sample(n, seed)
+
+    def log_prob(self, z: NDArray[Any]) -> Real:
+        """Log density of latents (N, C, H, W), shape (N,)."""
+        return self.prior.log_prob(np.asarray(z, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """New latents that met the criteria.
+
+    Attributes
+    ----------
+    z : ndarray, shape (n, C, H, W)
+    accepted : ndarray of bool, shape (tried,)
+        Which candidates were accepted, in the order they were tried.
+    tally : dict
+        Candidates tried, accepted, and failing each criterion.
+    parents : ndarray of int, shape (n, K)
+        Rows of the inverted latents each was made from; -1 for none.
+    weights : ndarray, shape (n, K)
+    criteria : dict
+        Bands and their stated false-reject rate.
+    """
+
+    z: Array
+    accepted: NDArray[np.bool_]
+    tally: dict[str, int]
+    parents: NDArray[np.int64]
+    weights: Real
+    criteria: dict[str, Any]
+    kind: str
+    seed: int
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def _repr_html_(self) -> str:
+        return table("Proposals", {"new latents": len(self), "kind": self.kind, "seed": self.seed, **self.tally})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Comparison of synthetic with real maps.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One dict a statistic and scale: statistic, scale, set, value, low, high, floor, p, p_adjusted, p_min, detectable, verdict, unit.
+    verdict : str
+        The outcome in one sentence.
+    sentences : list of str
+        What is behind it.
+    status : str
+        ``usable``, ``undecided``, ``fails`` or ``copies``.
+    """
+
+    rows: list[dict[str, Any]]
+    verdict: str
+    sentences: list[str]
+    status: str
+    curves: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def save(self, directory: str | Path) -> None:
+        """Write `scores.csv` and `scores.json` into a directory."""
+        from astro_ood.report.scores import write_scores
+
+        write_scores(self.rows, Path(directory), verdict=self.verdict, sentences=self.sentences, status=self.status)
+
+    def _repr_html_(self) -> str:
+        whole = {f"{r['statistic']} ({r['set']})": r["verdict"] for r in self.rows if r.get("scale") is None}
+        return table(self.verdict, whole)

@@ -1,0 +1,162 @@
+"""Comparing synthetic maps with real ones: the statistics, the baselines at equal numbers, and the words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_ood._random import stream
+from astro_ood.api.types import Scores
+from astro_ood.errors import InputError
+from astro_ood.maps import Map
+from astro_ood.maps.batch import check_scales, check_shapes, same_unit
+from astro_ood.stats.novelty import novelty
+from astro_ood.stats.onepoint import histograms
+from astro_ood.stats.scores import validate_sets
+from astro_ood.stats.spectrum import power_spectrum
+from astro_ood.stats.surrogates import augment, iaaft
+from astro_ood.stats.verdict import verdict
+
+Array = NDArray[np.float64]
+MapSet = Sequence[Map] | NDArray[Any]
+
+N_BINS = 8
+IAAFT, AUGMENTATION = "IAAFT", "augmentation"
+
+
+def validate(
+    real: MapSet,
+    synthetic: MapSet,
+    held_out: MapSet | None = None,
+    *,
+    log: bool | None = None,
+    unit: str | None = None,
+    pixel_scale: tuple[float, float] | None = None,
+    parents: NDArray[np.int64] | None = None,
+    regions: tuple[Sequence[str], Sequence[str]] | None = None,
+    n_permutations: int = 4999,
+    seed: int = 0,
+) -> Scores:
+    """Compare synthetic maps with real ones, and with what cheap methods make from the same real maps.
+
+    Parameters
+    ----------
+    real, synthetic, held_out : list of Map, or ndarray (N, H, W) or (N, 1, H, W)
+        Without `held_out`, statistics compare with `real`, and copies are sought in `real` against a leave-one-out null. With it,
+        statistics compare with `held_out`, and novelty with `real`.
+    log : bool, optional
+        Compare log10 of the maps; by default where all are positive and span more than a decade.
+    unit : str, optional
+        Unit of arrays; that of the maps by default.
+    pixel_scale : (float, float), optional
+        (dy, dx) of arrays in arcmin; that of the maps by default.
+    parents : ndarray of int, optional
+        Main parent of each synthetic map, a row of `real`.
+    regions : pair of sequences of str, optional
+        Regions of the sky of `real` and of `held_out`, the exchangeable units; those of the maps by default.
+    n_permutations : int
+        Random relabellings of a test.
+    seed : int
+        Seed of relabellings and baselines.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        Fewer than two maps in a set, shapes or units that differ.
+    """
+    sets = {"real": real, "synthetic": synthetic, **({} if held_out is None else {"held_out": held_out})}
+    maps = [m for s in sets.values() for m in s if isinstance(m, Map)]
+    if maps:
+        check_shapes(maps)
+        check_scales(maps)
+        unit, pixel_scale = maps[0].unit if unit is None else unit, pixel_scale or maps[0].pixel_scale
+    arrays = {name: _stack(values, name, unit or "") for name, values in sets.items()}
+    if log is None:
+        everything = np.concatenate([a.ravel() for a in arrays.values()])
+        log = bool(everything.min() > 0 and everything.max() / everything.min() > 10)
+    region_lists = regions or (_regions(real), _regions(held_out))
+    baselines = make_baselines(arrays["real"], len(arrays["synthetic"]), log=log, seed=seed)
+    rows = validate_sets(
+        arrays["real"],
+        arrays["synthetic"],
+        held_out=arrays.get("held_out"),
+        pixel_scale=pixel_scale,
+        unit=unit or "",
+        log=log,
+        regions=region_lists[0],
+        regions_held_out=region_lists[1],
+        parents=parents,
+        baselines=baselines,
+        n_permutations=n_permutations,
+        n_bins=N_BINS,
+        seed=seed,
+    )
+    words = verdict(rows)
+    return Scores(rows, words.headline, words.sentences, words.status, _curves(arrays, baselines, pixel_scale, log=log))
+
+
+def make_baselines(real: Array, n: int, *, log: bool, seed: int) -> dict[str, Array]:
+    """`n` maps (n, H, W) of each cheap method, from the same real maps: IAAFT surrogates (of the log map) and augmentation."""
+    natural = np.log10(real) if log else real
+    surrogate, _ = iaaft(natural, n, stream(seed, IAAFT))
+    turned, _ = augment(real, n, stream(seed, AUGMENTATION))
+    return {IAAFT: 10**surrogate if log else surrogate, AUGMENTATION: turned}
+
+
+def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, *, log: bool) -> dict[str, Any]:
+    """What the figures of a report show, as plain lists."""
+    natural = {name: np.log10(a) if log else a for name, a in {**arrays, **baselines}.items()}
+    spectra = {name: power_spectrum(a, pixel_scale, n_bins=N_BINS) for name, a in natural.items()}
+    first = spectra["synthetic"]
+    reference = natural.get("held_out", natural["real"])
+    pooled = {name: histograms(a, np.concatenate(list(natural.values())))[0] for name, a in natural.items()}
+    near = novelty(arrays["synthetic"], arrays["real"], arrays.get("held_out"))
+    order = np.argsort(near.samples)[:6]
+    return {
+        "log": log,
+        "k": first.k.tolist(),
+        "k_unit": first.k_unit,
+        "power": {name: s.power.tolist() for name, s in spectra.items()},
+        "pdf_edges": pooled["synthetic"].edges.tolist(),
+        "pdf": {name: h.density.mean(axis=0).tolist() for name, h in pooled.items()},
+        "reference": "held_out" if "held_out" in arrays else "real",
+        "range": [float(reference.min()), float(reference.max())],
+        "novelty": {
+            "ratio": near.ratio,
+            "copy_rate": near.copy_rate,
+            "threshold": near.threshold,
+            "synthetic": near.samples.tolist(),
+            "reference": near.reference.tolist(),
+            "closest": [[int(i), int(near.nearest[i]), float(near.samples[i])] for i in order],
+        },
+    }
+
+
+def _stack(values: MapSet, name: str, unit: str) -> Array:
+    """One-channel array (N, H, W) of a set."""
+    if isinstance(values, np.ndarray):
+        stack = np.asarray(values, dtype=np.float64)
+        stack = stack[:, 0] if stack.ndim == 4 and stack.shape[1] == 1 else stack
+    else:
+        maps = same_unit(list(values)) if len(values) else []
+        odd = {m.unit for m in maps} - {unit}
+        if odd:
+            raise InputError("IN23", name, f"unit {odd.pop()!r}, the other maps have {unit!r}", "convert one of them")
+        stack = np.stack([m.data for m in maps]).astype(np.float64)[:, 0] if maps else np.empty((0, 0, 0))
+    if stack.ndim != 3 or len(stack) < 2:
+        raise InputError("IN40", name, f"array of shape {stack.shape}", "a comparison needs at least two maps (N, H, W)")
+    return stack
+
+
+def _regions(values: MapSet | None) -> list[str] | None:
+    if values is None or isinstance(values, np.ndarray):
+        return None
+    names = [m.region for m in values]
+    return names if len(set(names)) > 1 else None

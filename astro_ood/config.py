@@ -1,0 +1,286 @@
+"""The configuration of a run: one class for each section of the YAML file.
+
+These classes are the only place where a setting, its unit, its default and its bounds are written down; `config/config.yaml` and
+`config/schema.json` are generated from them (`dump_yaml`, `dump_schema`). YAML is read strictly: a key that stands twice, an alias
+or a language tag is an error, and `1e-4` is a number.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from astro_ood.errors import ConfigError
+
+Positive = Annotated[int, Field(ge=1)]
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, validate_default=True)
+
+
+class Data(Section):
+    """Which maps, and how they become tensors."""
+
+    files: list[str] = Field(
+        min_length=1,
+        description="FITS, HDF5, .npy or .zarr files; `package:NAME/path` is a file of an installed Python package",
+    )
+    hdu: int | str | None = Field(None, description="FITS: number or name of the HDU; none where there is only one image")
+    dataset: str | None = Field(None, description="HDF5, zarr: path of the data set; none where there is only one")
+    axis0: Literal["maps", "channels", "slice"] | None = Field(None, description="What the first axis of a cube counts")
+    slice: int | None = Field(None, ge=0, description="Plane of a cube, for axis0: slice")
+    unit: str | None = Field(None, description="Unit, where the files do not carry it (astropy's spelling)")
+    frame: Literal["galactic", "icrs"] | None = Field(None, description="Sky frame of HEALPix files that do not carry it")
+    patch: int | None = Field(64, ge=16, le=4096, description="Side of the square patches, pixels; none for whole maps")
+    nan: Literal["drop", "error", "fill"] = Field("drop", description="Patches that hold NaN: drop, stop, or fill with the median")
+    inverted: list[str] | None = Field(
+        None, description="Sky regions to invert; none takes alternate regions. The others are held out"
+    )
+    max_inverted: int | None = Field(None, ge=2, description="Most patches to invert; none for all")
+    stretch: Literal["linear", "log10", "asinh"] = Field("log10", description="Monotone map between physical values and [-1, 1]")
+    on_error: Literal["raise", "skip"] = Field("raise", description="What a file that cannot be read does to the run")
+    strict: bool = Field(False, description="Treat doubtful files (wrong checksums) as errors")
+    max_map_bytes: int = Field(2**31, ge=2**16, description="Largest array read from one file, bytes")
+
+
+class Model(Section):
+    """The frozen network."""
+
+    name: str = Field("default", description="`default` (the embedded network), or the path of a .safetensors file with its card")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    micro_batch: int = Field(6, ge=1, le=65536, description="Maps per network call; part of the result's identity (rounding)")
+
+
+class Inversion(Section):
+    """How maps become latents, and latents maps."""
+
+    preset: Literal["paper", "fast", "accurate"] = Field("fast", description="Solver, grid and number of evaluations")
+    n_steps: int | None = Field(
+        None, ge=2, le=10_000, description="Evaluations per direction (paper: grid points); none for the preset's"
+    )
+    t_0: float | None = Field(None, gt=0, description="Time inverted to, in the network's own steps; none for the preset's")
+    check_t_0: list[float] = Field([900.0], max_length=8, description="Further times at which only the round trip is measured")
+    shards: int = Field(2, ge=1, le=2000, description="Jobs that the inversion is divided into")
+
+
+class Prior(Section):
+    """Distribution fitted to the inverted latents."""
+
+    kind: Literal["isotropic", "spectral"] = Field("spectral", description="isotropic (published) or spectral (stationary)")
+
+
+class Proposal(Section):
+    """How new latents are made."""
+
+    kind: Literal["gaussian", "slerp", "lol"] = Field(
+        "lol", description="gaussian (from the prior), slerp, or lol (linear combinations)"
+    )
+    k: int = Field(3, ge=2, description="lol: latents combined in each candidate")
+    n: int = Field(48, ge=2, le=1_000_000, description="New maps to make")
+    budget: int | None = Field(None, ge=1, description="Candidates tried at the most; none for 100 per map, at least 2,000")
+
+
+class Criteria(Section):
+    """Which candidates are kept."""
+
+    kind: Literal["calibrated", "paper", "none"] = Field(
+        "calibrated", description="calibrated on the latents, the published bands, or none"
+    )
+    false_reject: float = Field(0.05, gt=0, lt=1, description="calibrated: rate at which a true latent is rejected")
+
+
+class Decoding(Section):
+    """How new latents become maps."""
+
+    eta: float = Field(0.0, ge=0, le=1, description="Stochasticity: 0 deterministic, 1 ancestral")
+    shards: int = Field(2, ge=1, le=2000, description="Jobs that the decoding is divided into")
+
+
+class Validation(Section):
+    """How the new maps are compared with the held-out ones."""
+
+    permutations: int = Field(4999, ge=99, le=1_000_000, description="Random relabellings of a test")
+    log: bool | None = Field(None, description="Compare log10 of the maps; none: where the stretch is log10")
+
+
+class Config(Section):
+    """One run: one domain, one directory `results/<name>`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="Name of the run; results go to results/<name>")
+    title: str = Field("", max_length=200, description="Title of the report")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random stream")
+    data: Data
+    model: Model = Model()
+    inversion: Inversion = Inversion()
+    prior: Prior = Prior()
+    proposal: Proposal = Proposal()
+    criteria: Criteria = Criteria()
+    decoding: Decoding = Decoding()
+    validation: Validation = Validation()
+
+    @field_validator("name")
+    @classmethod
+    def _inside_results(cls, name: str) -> str:
+        if ".." in name:
+            raise ValueError("a run name may not hold '..'")
+        return name
+
+    @property
+    def run(self) -> Path:
+        """Directory of the run, relative to the current directory."""
+        return Path("results") / self.name
+
+    def only(self, *sections: str) -> dict[str, Any]:
+        """Name, seed, data and further sections: what one stage depends on."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "data": self.data.model_dump(),
+            **{s: getattr(self, s).model_dump() for s in sections},
+        }
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without its surprises."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.2: 1e-4 is a number; no, on, 12:30 and 010 are what they look like
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), [c if c != "\0" else "" for c in _first])
+
+
+def load(source: str | Path) -> Config:
+    """Read a configuration from a YAML file, or from JSON text (as rules pass it).
+
+    Raises
+    ------
+    ConfigError
+        Unreadable file, YAML that is not plain, unknown keys (with the nearest known one), values out of bounds.
+    """
+    text = str(source)
+    if text.lstrip().startswith("{"):
+        return parse(json.loads(text), "settings")
+    path = Path(source)
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError("CF01", path, "the file is over 1 MB, expected a short YAML file", "is it a configuration?")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError("CF01", path, f"cannot be read ({found})", "check the path") from None
+    return parse(read_yaml(text, path), path)
+
+
+def read_yaml(text: str, where: object) -> Any:
+    """Plain data of YAML text, strictly; `where` names it in errors."""
+    try:
+        raw = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else str(where)
+        problem = getattr(error, "problem", None) or "too deeply nested"
+        raise ConfigError("CF43", at, f"not plain YAML: {problem}", "correct that line") from None
+    return {} if raw is None else raw
+
+
+def parse(raw: Any, where: object) -> Config:
+    """Configuration from plain data; `where` names it in errors."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError("CF43", where, f"expected sections such as `data:`, found {type(raw).__name__}", "see `astro-ood init`")
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def _explain(error: ValidationError, where: object) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys(first["loc"][:-1])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+        return ConfigError("CF42", where, f"unknown key '{key}'", hint)
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        "CF44",
+        where,
+        f"{key} = {str(first['input'])[:80]!r}: {message[0].lower()}{message[1:]}",
+        "see the comment in `astro-ood init`'s output",
+    )
+
+
+def _keys(loc: tuple[int | str, ...]) -> list[str]:
+    model: Any = Config
+    for part in loc:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)
+
+
+def dump_schema() -> str:
+    """JSON schema of the configuration."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def dump_yaml(config: Config, head: str = "", notes: Mapping[str, str] | None = None) -> str:
+    """Commented YAML of a configuration.
+
+    Parameters
+    ----------
+    config : Config
+    head : str
+        Comment lines at the top.
+    notes : mapping, optional
+        Dotted key (``"data.unit"``) to a remark that follows its description.
+    """
+    notes = notes or {}
+    lines = [f"# {line}".rstrip() for line in head.splitlines()]
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if not isinstance(value, Section):
+            lines.append(_line(name, value, field.description, notes.get(name), ""))
+            continue
+        lines += ["", f"# {(type(value).__doc__ or '').strip()}", f"{name}:"]
+        lines += [
+            _line(key, getattr(value, key), sub.description, notes.get(f"{name}.{key}"), "  ")
+            for key, sub in type(value).model_fields.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: Any, description: str | None, note: str | None, indent: str) -> str:
+    comment = " ".join(f"{description or ''}{f' [{note}]' if note else ''}".split())
+    # JSON is YAML, and quotes every string that could be mistaken
+    return f"{indent}# {comment}\n{indent}{key}: {json.dumps(value, ensure_ascii=False)}"

@@ -1,0 +1,198 @@
+r"""Acceptance of candidate latents by their geometry.
+
+Three numbers of a candidate are compared with bands: its mean distance to the inverted latents (the references), its mean angle
+to them at the origin, and the mean angle at a reference between the candidate and another reference. The published bands
+(611.4 +- 0.3, 88.0 +- 0.1 and 60 +- 0.1 degrees in 196,608 dimensions) hold for one data set; ``calibrated`` bands come from the
+user's own latents: each is left out in turn and measured against the rest, and the band is the normal-theory prediction interval
+for one more latent, so that it rejects a true latent at the stated rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from astro_ood._log import logger
+from astro_ood.errors import ConfigError, RunError
+from astro_ood.latents.geometry import angles_between
+from astro_ood.latents.proposal import Candidates
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+NAMES = ("distance", "origin_angle", "pair_angle")
+PUBLISHED_DIMENSION = 3 * 256 * 256
+_PUBLISHED = {"distance": (611.4, 0.3), "origin_angle": (88.0, 0.1), "pair_angle": (60.0, 0.1)}
+_REFERENCES = 10
+
+
+@dataclass(frozen=True)
+class Band:
+    """Interval of one criterion: distance in latent units, angles in degrees."""
+
+    name: str
+    low: float
+    high: float
+
+
+def measure(z: Array, references: Array) -> dict[str, Array]:
+    """Distance and angles (degrees) of latents (M, ...) to references (N, ...), N >= 2, each averaged over the references."""
+    a, r = (v.reshape(len(v), -1).astype(np.float64) for v in (z, references))
+    out = {name: np.empty(len(a)) for name in NAMES}
+    for row, candidate in enumerate(a):
+        sides = candidate - r
+        out["distance"][row] = np.mean(np.linalg.norm(sides, axis=1))
+        out["origin_angle"][row] = np.mean(angles_between(candidate[None], r))
+        # neighbouring references in a ring: every reference is a corner once
+        out["pair_angle"][row] = np.mean(angles_between(sides, np.roll(r, -1, axis=0) - r))
+    return out
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """Bands, and the references that candidates are measured against.
+
+    Attributes
+    ----------
+    kind : str
+        ``calibrated``, ``paper`` or ``none``.
+    bands : tuple of Band
+    references : ndarray, shape (N, C, H, W)
+    false_reject : float or None
+        Stated rate at which a true latent is rejected, all criteria together; None where it is unknown.
+    """
+
+    kind: str
+    bands: tuple[Band, ...]
+    references: Array
+    false_reject: float | None
+
+    @classmethod
+    def calibrate(cls, z: Array, false_reject: float = 0.05) -> Criteria:
+        """Bands from latents (N, C, H, W) left out in turn; fewer than four calibrate nothing and reject nothing."""
+        n = len(z)
+        if n < 4:
+            logger.warning("criteria: %d latents cannot calibrate any band, so every candidate is accepted", n)
+            return cls("none", (), z, 0.0)
+        left_out = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(n)]
+        factor = stats.t.ppf(1 - false_reject / (2 * len(NAMES)), n - 1) * np.sqrt(1 + 1 / n)
+        bands = []
+        for name in NAMES:
+            values = np.array([m[name][0] for m in left_out])
+            half = factor * values.std(ddof=1)
+            bands.append(Band(name, float(values.mean() - half), float(values.mean() + half)))
+        return cls("calibrated", tuple(bands), z, false_reject)
+
+    @classmethod
+    def paper(cls, z: Array, seed: int = 0) -> Criteria:
+        """The published bands, with ten random references.
+
+        Their centres hold in 196,608 dimensions; elsewhere the published half-widths stand around the latents' own mean values.
+        """
+        chosen = np.random.default_rng(seed).permutation(len(z))[:_REFERENCES]
+        references = z[np.sort(chosen)]
+        centres = {name: centre for name, (centre, _) in _PUBLISHED.items()}
+        if z[0].size != PUBLISHED_DIMENSION:
+            rest = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(len(z))]
+            centres = {name: float(np.mean([m[name] for m in rest])) for name in NAMES}
+        bands = tuple(Band(name, centres[name] - half, centres[name] + half) for name, (_, half) in _PUBLISHED.items())
+        return cls("paper", bands, references, None)
+
+    def accept(self, z: Array) -> tuple[Mask, dict[str, Mask]]:
+        """Which latents (M, C, H, W) lie in every band, and which fail each criterion."""
+        if not self.bands:
+            return np.ones(len(z), dtype=bool), {}
+        values = measure(z, self.references)
+        failed = {b.name: (values[b.name] < b.low) | (values[b.name] > b.high) for b in self.bands}
+        return ~np.logical_or.reduce(list(failed.values())), failed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Bands and rates, without the references."""
+        return {"kind": self.kind, "bands": [asdict(b) for b in self.bands], "false_reject": self.false_reject}
+
+
+def make(kind: str, z: Array, *, false_reject: float = 0.05, seed: int = 0) -> Criteria:
+    """Criteria by name for inverted latents (N, C, H, W).
+
+    Raises
+    ------
+    ConfigError
+        Unknown kind.
+    """
+    z = np.asarray(z, dtype=np.float64)
+    if kind == "calibrated":
+        return Criteria.calibrate(z, false_reject)
+    if kind == "paper":
+        return Criteria.paper(z, seed)
+    if kind == "none":
+        return Criteria("none", (), z, 0.0)
+    raise ConfigError("CF13", "criteria.kind", f"there are no criteria '{kind}'", "choose one of calibrated, paper, none")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Accepted candidates and the account of the rest.
+
+    Attributes
+    ----------
+    accepted : Candidates
+        Exactly as many as were asked for.
+    mask : ndarray of bool, shape (tried,)
+        Every candidate tried, in order.
+    tally : dict
+        ``candidates, accepted`` and, for each criterion, how many failed it (one candidate may fail several).
+    """
+
+    accepted: Candidates
+    mask: Mask
+    tally: dict[str, int]
+
+
+def draw(make_candidates: Any, criteria: Criteria, n: int, *, budget: int | None = None, batch: int = 64) -> Draw:
+    """Make candidates until `n` are accepted.
+
+    Parameters
+    ----------
+    make_candidates : callable
+        ``(first, m) -> Candidates``.
+    criteria : Criteria
+        Bands to meet.
+    n : int
+        How many to return.
+    budget : int, optional
+        Candidates tried at the most; 100 for each one asked for, and at least 2,000, by default.
+
+    Raises
+    ------
+    RunError
+        The budget ended first; the message carries the tally.
+    """
+    budget = max(2_000, 100 * n) if budget is None else budget
+    kept: list[Candidates] = []
+    masks: list[Mask] = []
+    failures = dict.fromkeys((b.name for b in criteria.bands), 0)
+    tried = found = 0
+    while found < n and tried < budget:
+        m = min(batch, budget - tried)
+        candidates = make_candidates(tried, m)
+        mask, failed = criteria.accept(candidates.z)
+        enough = np.cumsum(mask) <= n - found
+        if mask.sum() > n - found:
+            m = int(np.argmin(enough))
+            mask = mask[:m]
+        for name, fails in failed.items():
+            failures[name] += int(fails[:m].sum())
+        kept.append(Candidates(candidates.z[:m][mask], candidates.parents[:m][mask], candidates.weights[:m][mask]))
+        masks.append(mask)
+        tried, found = tried + m, found + int(mask.sum())
+    tally = {"candidates": tried, "accepted": found, **failures}
+    if found < n:
+        reasons = ", ".join(f"{name} {count}" for name, count in failures.items())
+        problem = f"{found} of {tried} candidates accepted, {n} wanted (outside the bands: {reasons})"
+        raise RunError("RN13", f"criteria {criteria.kind}", problem, "choose another proposal or prior, or wider criteria")
+    whole = Candidates(*(np.concatenate([getattr(c, part) for c in kept]) for part in ("z", "parents", "weights")))
+    return Draw(whole, np.concatenate(masks), tally)

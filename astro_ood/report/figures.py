@@ -1,0 +1,332 @@
+"""The figures of a report, one function each: arrays in, figure out.
+
+Colours are those of Okabe & Ito, told apart by line style as well; curves carry their name at their end. Figures are narrow, so that
+they stay readable on a telephone. No text is parsed as mathematics: names and units come from files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from astro_ood.report import words
+from astro_ood.report.content import (
+    HELD_OUT,
+    INVERTED,
+    RECONSTRUCTED,
+    SYNTHETIC,
+    FloatArray,
+    InversionCard,
+    NoveltyCard,
+    Pdf,
+    Spectra,
+)
+from astro_ood.report.images import COLOUR_MAP, INK, MUTED, PAPER, RULE
+
+WIDTH = 4.7
+_TEXT, _SMALL = 9.5, 8.5
+# line colour (Okabe-Ito), text colour (the same hue, darker), line style
+_STYLES: dict[str, tuple[str, str, Any]] = {
+    HELD_OUT: (INK, INK, "-"),
+    SYNTHETIC: ("#d55e00", "#b04a00", "-"),
+    INVERTED: ("#0072b2", "#0072b2", (0, (5, 2))),
+    RECONSTRUCTED: ("#56b4e9", "#0072b2", (0, (1, 1))),
+    "IAAFT": ("#009e73", "#00775a", (0, (2, 1.5))),
+    "augmentation": ("#cc79a7", "#9c4078", (0, (6, 1.5, 1, 1.5))),
+}
+_OTHER = (MUTED, MUTED, (0, (3, 3)))
+_SHORT = {HELD_OUT: "held out", INVERTED: "inverted", "augmentation": "augmented"}
+
+
+def spectra_figure(spectra: Spectra) -> Figure:
+    """Power spectra with the scatter between maps; below, their difference from real maps over the floor."""
+    figure = _figure(5.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.75, 1)})
+    _style(upper)
+    _style(lower)
+    base = words.reference(spectra.power)
+    k = np.asarray(spectra.k, dtype=np.float64)
+    ends, differences = {}, {}
+    for name, power in _ordered(spectra.power):
+        line = np.exp(words.mean_log(power))
+        if name in (base, SYNTHETIC):
+            low, high = np.quantile(power, [0.16, 0.84], axis=0)
+            upper.fill_between(k, low, high, color=_line(name), alpha=0.16, lw=0)
+        _curve(upper, name, k, line)
+        ends[name] = line[-1]
+        if name != base:
+            differences[name] = words.log_difference(spectra, name)
+            _curve(lower, name, k, differences[name])
+    upper.set(xscale="log", yscale="log")
+    _ylabel(upper, "P(k)", spectra.power_unit)
+    _log_ticks(upper, "y")
+    _floor(lower, k, np.asarray(spectra.floor, dtype=np.float64), differences.values())
+    lower.set_ylabel(f"Δ ln P from {_short(base)}", parse_math=False)
+    lower.set_xlabel(f"k [{words.unit(spectra.k_unit)}]", parse_math=False)
+    upper.set_xlim(k[0] / 1.04, k[-1] * 1.04)
+    _log_ticks(lower, "x")
+    upper.tick_params(labelbottom=False)
+    _label_ends(upper, ends)
+    _label_ends(lower, {name: d[-1] for name, d in differences.items()})
+    return figure
+
+
+def pdf_figure(pdf: Pdf, unit: str, log: bool) -> Figure:
+    """One-point densities: mean over maps, and the scatter between maps."""
+    figure = _figure(3.5)
+    axes = _style(figure.subplots())
+    base = words.reference(pdf.density)
+    top = 0.0
+    for name, density in _ordered(pdf.density):
+        mean = np.mean(density, axis=0)
+        top = max(top, float(mean.max()))
+        if name in (base, SYNTHETIC):
+            low, high = np.quantile(density, [0.16, 0.84], axis=0)
+            axes.fill_between(pdf.edges, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color=_line(name), alpha=0.16, lw=0)
+        axes.stairs(np.where(mean > 0, mean, np.nan), pdf.edges, color=_line(name), ls=_style_of(name)[2], lw=_weight(name), baseline=None)
+    axes.set_yscale("log")
+    axes.set_ylim(top / 3000, top * 2)
+    axes.set_xlim(pdf.edges[0], pdf.edges[-1])
+    quantity = f"log₁₀ (value / {words.unit(unit) or 'unit'})" if log else _quantity("value", unit)
+    axes.set_xlabel(quantity, parse_math=False)
+    axes.set_ylabel("density" + (" [per dex]" if log else f" [1 / {words.unit(unit)}]" if unit else ""), parse_math=False)
+    _plain_ticks(axes, "x")
+    _log_ticks(axes, "y")
+    _legend(axes, [name for name, _ in _ordered(pdf.density)])
+    return figure
+
+
+def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray) -> Figure:
+    """Radial spectra of the inverted and of the new latents; white noise is 1."""
+    figure = _figure(3.3)
+    axes = _style(figure.subplots())
+    ends = {}
+    for name, label, power in ((INVERTED, "of real maps", inverted), (SYNTHETIC, "new", proposed)):
+        line = np.exp(words.mean_log(power))
+        low, high = np.quantile(power, [0.16, 0.84], axis=0)
+        axes.fill_between(k, low, high, color=_line(name), alpha=0.16, lw=0)
+        _curve(axes, name, k, line)
+        ends[label] = (line[-1], name)
+    axes.axhline(1.0, color=MUTED, lw=1.0, ls=":")
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlim(k[0] / 1.04, k[-1] * 1.04)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.4), max(high, 2.5))
+    axes.set_xlabel("k [cycles/pixel]")
+    axes.set_ylabel("power of the latents")
+    _log_ticks(axes, "x")
+    _log_ticks(axes, "y")
+    _place(axes, [(value, label, _style_of(name)[1]) for label, (value, name) in ends.items()] + [(1.0, "white noise", MUTED)])
+    return figure
+
+
+def inversion_figure(card: InversionCard) -> Figure:
+    """Round-trip error of every map at every t_0, and the error of the latents."""
+    figure = _figure(2.9)
+    axes = _style(figure.subplots())
+    times = words.medians(card)["times"]
+    groups = [(f"t₀ = {words.number(float(t), 4)}", [(r["split"], r["round_trip"].get(t)) for r in card.rows]) for t in times]
+    groups.append(("latents", [(r["split"], r.get("latent_error")) for r in card.rows]))
+    for place, (_, points) in enumerate(groups):
+        values = np.array([np.nan if words.finite(v) is None else 100 * float(v) for _, v in points])
+        # Points stand apart in a fixed zigzag: chance would move them from one run to the next.
+        offset = ((np.arange(len(values)) * 0.618) % 1 - 0.5) * 0.5
+        held = np.array([split != "inverted" for split, _ in points])
+        for mask, name, marker in ((~held, INVERTED, "o"), (held, HELD_OUT, "D")):
+            axes.plot(place + offset[mask], values[mask], marker, ms=4.2, mfc=PAPER, mec=_line(name), mew=1.3, ls="none")
+        if np.isfinite(values).any():
+            axes.plot([place - 0.33, place + 0.33], [np.nanmedian(values)] * 2, color=INK, lw=1.8)
+    axes.set_yscale("log")
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.xaxis.set_major_locator(FixedLocator(list(range(len(groups)))))
+    axes.set_xticklabels([label for label, _ in groups])
+    axes.set_ylabel("error [% of standard deviation]")
+    axes.grid(visible=False, axis="x")
+    _log_ticks(axes, "y")
+    axes.set_title("circles: inverted    diamonds: held out    bar: median", fontsize=_SMALL, color=MUTED, loc="left")
+    return figure
+
+
+def novelty_figure(card: NoveltyCard) -> Figure:
+    """Histograms of the distance to the nearest inverted map."""
+    figure = _figure(3.1)
+    axes = _style(figure.subplots())
+    both = np.concatenate([card.samples, card.reference, [card.threshold]])
+    edges = np.histogram_bin_edges(both[np.isfinite(both)], bins=18)
+    for name, values in ((HELD_OUT, card.reference), (SYNTHETIC, card.samples)):
+        weights = np.full(len(values), 100.0 / max(len(values), 1))
+        heights = np.histogram(values, edges, weights=weights)[0]
+        axes.stairs(heights, edges, fill=True, color=_line(name), alpha=0.18)
+        axes.stairs(heights, edges, color=_line(name), lw=1.8)
+    axes.axvline(card.threshold, color=INK, lw=1.2, ls=(0, (4, 2)))
+    axes.text(card.threshold, 0.98, " copy ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top")
+    axes.set_xlabel("distance to the nearest inverted map (0: a copy, √2: unrelated)")
+    axes.set_ylabel("share of maps [%]")
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
+    _plain_ticks(axes, "x")
+    _plain_ticks(axes, "y")
+    _legend(axes, [HELD_OUT, SYNTHETIC])
+    return figure
+
+
+def colour_bar(low: float, high: float, unit: str, log: bool) -> Figure:
+    """The one colour bar of all maps; `low` and `high` are log10 where `log`."""
+    figure = _figure(0.75)
+    axes = figure.subplots()
+    edges = np.linspace(low, high, 256)
+    norm = LogNorm(10**low, 10**high) if log else Normalize(low, high)
+    grid = 10**edges if log else edges
+    axes.pcolormesh(grid, [0, 1], ((grid[1:] + grid[:-1]) / 2)[None], norm=norm, cmap=COLOUR_MAP, rasterized=True)
+    axes.set_xscale("log" if log else "linear")
+    axes.set_xlim(grid[0], grid[-1])
+    axes.yaxis.set_major_locator(NullLocator())
+    _log_ticks(axes, "x") if log else _plain_ticks(axes, "x")
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=_TEXT, length=3)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xlabel(_quantity("value", unit) + (", logarithmic scale" if log else ""), fontsize=_TEXT, color=INK, parse_math=False)
+    return figure
+
+
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), layout="constrained", facecolor=PAPER)
+
+
+def _style(axes: Axes) -> Axes:
+    axes.set_facecolor(PAPER)
+    axes.grid(visible=True, which="major", color=RULE, lw=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)
+    axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=_TEXT, width=0.8)
+    axes.tick_params(which="minor", length=2)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=_TEXT, color=INK)
+    return axes
+
+
+def _style_of(name: str) -> tuple[str, str, Any]:
+    return _STYLES.get(name, _OTHER)
+
+
+def _line(name: str) -> str:
+    return _style_of(name)[0]
+
+
+def _weight(name: str) -> float:
+    return 2.2 if name in (HELD_OUT, SYNTHETIC) else 1.5
+
+
+def _short(name: str) -> str:
+    text = _SHORT.get(name, name)
+    return text if len(text) <= 16 else f"{text[:15]}…"
+
+
+def _ordered(sets: Mapping[str, FloatArray]) -> list[tuple[str, FloatArray]]:
+    """Sets of at least one map; those that matter last, so that they are drawn on top."""
+    rank = {SYNTHETIC: 2, HELD_OUT: 1}
+    return [(name, v) for name, v in sorted(sets.items(), key=lambda item: rank.get(item[0], 0)) if len(v)]
+
+
+def _curve(axes: Axes, name: str, x: FloatArray, y: FloatArray) -> None:
+    axes.plot(x, y, color=_line(name), ls=_style_of(name)[2], lw=_weight(name))
+
+
+def _floor(axes: Axes, k: FloatArray, sd: FloatArray, differences: Any) -> None:
+    """Bands of one and two floor standard deviations around zero."""
+    for times, alpha in ((2, 0.13), (1, 0.2)):
+        axes.fill_between(k, -times * sd, times * sd, color=INK, alpha=alpha, lw=0)
+    axes.axhline(0, color=INK, lw=0.9)
+    values = np.concatenate([2.3 * sd, *(np.abs(d) for d in differences)])
+    reach = float(np.nanmax(values, initial=0.1)) * 1.08
+    axes.set_ylim(-reach, reach)
+    _plain_ticks(axes, "y")
+    axes.text(
+        0.015, 0.03, "grey: ±1 and ±2 floor sd", transform=axes.transAxes, fontsize=_SMALL, color=MUTED, ha="left", va="bottom"
+    )
+
+
+def _label_ends(axes: Axes, ends: Mapping[str, float]) -> None:
+    _place(axes, [(value, _short(name), _style_of(name)[1]) for name, value in ends.items()])
+
+
+def _place(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the right border, at the height of their curves' ends, moved apart where they would overlap."""
+    known = [(value, text, colour) for value, text, colour in labels if math.isfinite(value)]
+    inches = axes.figure.get_size_inches()[1] * axes.get_position().height
+    gap = 1.25 * _TEXT / 72 / float(inches)
+    pixels = [axes.transData.transform((axes.get_xlim()[1], value))[1] for value, _, _ in known]
+    wanted = [float(axes.transAxes.inverted().transform((0, p))[1]) for p in pixels]
+    order = sorted(range(len(known)), key=lambda i: wanted[i])
+    heights = np.clip([wanted[i] for i in order], 0.0, 1.0)
+    for _ in range(50):
+        for i in range(1, len(heights)):
+            lack = gap - (heights[i] - heights[i - 1])
+            if lack > 0:
+                heights[i - 1] -= lack / 2
+                heights[i] += lack / 2
+        heights += max(0.0, -heights.min(initial=0.0)) - max(0.0, heights.max(initial=1.0) - 1.0)
+    for i, height in zip(order, heights, strict=True):
+        _, text, colour = known[i]
+        axes.annotate(
+            text,
+            (1, height),
+            (6, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            fontsize=_TEXT,
+            color=colour,
+            parse_math=False,
+        )
+
+
+def _legend(axes: Axes, names: Sequence[str]) -> None:
+    """Names above the figure, each with a piece of its line."""
+    handles = [axes.plot([], [], color=_line(n), ls=_style_of(n)[2], lw=_weight(n))[0] for n in names]
+    legend = axes.legend(
+        handles,
+        [_short(n) for n in names],
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=3,
+        frameon=False,
+        fontsize=_TEXT,
+        handlelength=1.7,
+        columnspacing=1.2,
+        borderaxespad=0.1,
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(color=_style_of(name)[1], parse_math=False)
+
+
+def _quantity(name: str, unit: str) -> str:
+    return f"{name} [{words.unit(unit)[:40]}]" if unit else f"{name} (unit not known)"
+
+
+def _ylabel(axes: Axes, name: str, unit: str) -> None:
+    axes.set_ylabel(f"{name} [{words.unit(unit)[:40]}]" if unit else name, parse_math=False)
+
+
+def _plain_ticks(axes: Axes, which: str) -> None:
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: words.number(0.0 if abs(x) < 1e-12 else x, 3)))
+
+
+def _log_ticks(axes: Axes, which: str) -> None:
+    """Decades, and 2 and 5 where there are few of them, without mathematical typesetting."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low) if low > 0 else 1.0
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: words.number(x, 2)))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,296 @@
+"""Numbers and findings in words.
+
+A figure is described by what it shows, not by what it is: the same sentence stands below it and is read aloud in its place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from astro_ood.report.content import (
+    HELD_OUT,
+    INVERTED,
+    SYNTHETIC,
+    FloatArray,
+    InversionCard,
+    NoveltyCard,
+    Pdf,
+    ReportData,
+    Row,
+    Spectra,
+)
+
+MISSING = "–"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_EXPONENT = re.compile(r"(?<=[A-Za-zµ)²])(?:\*\*|\^)?\(?(-?\d+)\)?")
+# Control characters, lone surrogates, and marks that reverse the direction of the text around them.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+CRITERIA = {
+    "distance": "distance to the inverted latents",
+    "origin_angle": "angle at the origin",
+    "pair_angle": "angle at a third latent",
+}
+STATISTICS = {
+    "pdf": "one-point distribution (PDF)",
+    "spectrum": "power spectrum",
+    "spectrum_sd": "scatter of the power spectrum between maps",
+    "structure": "structure function",
+    "minkowski": "Minkowski functionals",
+    "bispectrum": "bispectrum",
+    "peaks": "peak counts",
+    "scattering": "wavelet scattering",
+    "moments": "moments",
+    "novelty_nn": "novelty: nearest neighbour",
+    "novelty_copy": "novelty: copies",
+}
+
+
+def clean(value: Any) -> Any:
+    """Text without characters that cannot be printed or that disguise what stands beside them; other values as they are."""
+    return _UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Number with `digits` significant digits, a true minus sign and raised exponents; a dash where there is none."""
+    x = finite(value)
+    if x is None:
+        return MISSING
+    if x != 0 and not 1e-3 <= abs(x) < 1e5:
+        mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        power = "10" + str(int(exponent)).translate(_RAISED)
+        return (power if mantissa == "1" else f"{mantissa} × {power}").replace("-", "−")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else 0
+    text = f"{x:,.{places}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace(",", "\u202f").replace("-", "−")
+
+
+def signed(value: Any, digits: int = 2) -> str:
+    """Number with its sign, for differences."""
+    x = finite(value)
+    return MISSING if x is None else ("+" if x > 0 else "") + number(x, digits)
+
+
+def finite(value: Any) -> float | None:
+    """The number, or None where it is missing, not finite or no number."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return None
+    return x if math.isfinite(x) else None
+
+
+def percent(fraction: Any, digits: int = 2) -> str:
+    """Fraction in per cent."""
+    x = finite(fraction)
+    return MISSING if x is None else f"{number(100 * x, digits)}\u202f%"
+
+
+def probability(value: Any) -> str:
+    """p-value with two digits; very small ones are bounded."""
+    x = finite(value)
+    return MISSING if x is None else "< 0.001" if x < 1e-3 else f"{x:.3f}" if x < 0.1 else f"{x:.2f}"
+
+
+def unit(text: str) -> str:
+    """Unit as it is printed: ``cm-2`` becomes cm⁻²."""
+    return _EXPONENT.sub(lambda m: m[1].translate(_RAISED), text)
+
+
+def size(n_bytes: Any) -> str:
+    """File size."""
+    x = finite(n_bytes)
+    if x is None:
+        return MISSING
+    for name in ("B", "kB", "MB", "GB"):
+        if x < 1000 or name == "GB":
+            break
+        x /= 1000
+    return f"{number(x)} {name}"
+
+
+def count(n: int, singular: str, plural: str | None = None) -> str:
+    """Number and noun."""
+    return f"{number(n, 6)} {singular if n == 1 else plural or singular + 's'}"
+
+
+def statistic(name: str) -> str:
+    """Name of a statistic for readers."""
+    return STATISTICS.get(name, name.replace("_", " "))
+
+
+def is_whole(row: Row) -> bool:
+    """Whether a score stands for its statistic rather than for one scale of it."""
+    scale = row.get("scale")
+    return scale is None or scale in ("", "all") or (isinstance(scale, float) and math.isnan(scale))
+
+
+def reference(sets: Mapping[str, Any]) -> str:
+    """The real maps that samples are compared with."""
+    return HELD_OUT if HELD_OUT in sets else INVERTED
+
+
+def mean_log(power: FloatArray) -> FloatArray:
+    """Mean ln P over maps of (N, K), zeros left out."""
+    with np.errstate(divide="ignore"):
+        logarithm = np.log(np.asarray(power, dtype=np.float64))
+    return np.asarray(np.ma.masked_invalid(logarithm).mean(axis=0).filled(np.nan))
+
+
+def log_difference(spectra: Spectra, name: str = SYNTHETIC) -> FloatArray:
+    """Mean ln P of a set minus that of the real maps, shape (K,)."""
+    return mean_log(spectra.power[name]) - mean_log(spectra.power[reference(spectra.power)])
+
+
+def spectrum_finding(spectra: Spectra) -> str:
+    """Where the spectrum of the samples leaves the floor."""
+    if SYNTHETIC not in spectra.power:
+        return "There are no spectra of synthetic maps."
+    difference = log_difference(spectra)
+    beyond = np.abs(difference) / np.where(spectra.floor > 0, spectra.floor, np.nan)
+    if not np.isfinite(beyond).any():
+        return "The floor of the power spectrum is not known, so nothing can be said of the differences."
+    inside, worst = int(np.count_nonzero(beyond <= 2)), int(np.nanargmax(beyond))
+    where = "every scale" if inside == len(beyond) else f"{inside} of {len(beyond)} scales"
+    return (
+        f"The power of the synthetic maps is within two floor standard deviations of real maps at {where}. "
+        f"The largest departure for its floor is {signed(difference[worst])} in ln P (a factor of {number(np.exp(difference[worst]), 2)}) "
+        f"at k = {number(spectra.k[worst], 2)} {spectra.k_unit}, {number(beyond[worst], 2)} times the floor."
+    )
+
+
+def pdf_finding(pdf: Pdf) -> str:
+    """How far apart the densities of real and synthetic pixels are."""
+    if SYNTHETIC not in pdf.density:
+        return "There are no densities of synthetic maps."
+    width = np.diff(pdf.edges)
+    one, two = (np.mean(pdf.density[name], axis=0) for name in (reference(pdf.density), SYNTHETIC))
+    overlap = float(np.sum(np.minimum(one, two) * width))
+    centres = 0.5 * (pdf.edges[1:] + pdf.edges[:-1])
+    shift = float(np.sum((two - one) * centres * width))
+    return (
+        f"The pixel values of synthetic and of real maps overlap by {percent(overlap)}; "
+        f"the mean of the synthetic ones differs by {signed(shift)}."
+    )
+
+
+def latent_finding(k: FloatArray, inverted: FloatArray, proposed: FloatArray) -> str:
+    """How coloured the latents are, and whether the new ones follow."""
+    one, two = mean_log(inverted), mean_log(proposed)
+    excess = float(np.nanmax(np.abs(one)))
+    apart = float(np.nanmax(np.abs(two - one)))
+    colour = "nearly white" if excess < 0.2 else f"coloured (up to a factor of {number(np.exp(excess), 2)} from white noise)"
+    return f"The latents of the real maps are {colour}; the new latents follow their spectrum to within a factor of {number(np.exp(apart), 2)}."
+
+
+def medians(card: InversionCard) -> dict[str, Any]:
+    """Median round trip by t_0, and median latent error."""
+    times = sorted({t for row in card.rows for t in row["round_trip"]}, key=float)
+    found = {t: [row["round_trip"][t] for row in card.rows if t in row["round_trip"]] for t in times}
+    errors = [e for row in card.rows if (e := finite(row.get("latent_error"))) is not None]
+    return {
+        "times": times,
+        "round_trip": {t: float(np.nanmedian(np.asarray(v, dtype=np.float64))) for t, v in found.items()},
+        "latent_error": float(np.median(errors)) if errors else None,
+    }
+
+
+def inversion_finding(card: InversionCard) -> str:
+    """How exactly maps come back."""
+    middle = medians(card)
+    parts = [f"{percent(v)} at t₀ = {number(float(t), 4)}" for t, v in middle["round_trip"].items()]
+    text = f"After inversion and decoding the maps return with a median error of {', '.join(parts) or MISSING} of their own standard deviation"
+    error = middle["latent_error"]
+    return f"{text}; the latents themselves are known to {percent(error)}." if error is not None else f"{text}."
+
+
+def novelty_finding(card: NoveltyCard) -> str:
+    """Whether samples are copies."""
+    n = len(card.samples)
+    copies = round(card.copy_rate * n)
+    nearness = "closer to the inverted maps than" if card.ratio < 0.95 else "about as far from the inverted maps as"
+    nearness = "farther from the inverted maps than" if card.ratio > 1.05 else nearness
+    number_of = "None" if copies == 0 else f"{copies}"
+    return (
+        f"{number_of} of {n} synthetic maps {'are copies' if copies > 1 else 'is a copy'} (threshold {number(card.threshold)}). "
+        f"Synthetic maps are {nearness} real held-out maps: the median distance is {number(card.ratio)} times theirs."
+    )
+
+
+def standing(rows: Sequence[Row], name: str) -> tuple[int, int, int]:
+    """How many statistics of a set agree, differ and stay undecided."""
+    words = [str(row.get("verdict", "")) for row in rows if is_whole(row) and row.get("set") == name]
+    return words.count("agrees"), words.count("differs"), words.count("undecided")
+
+
+def baseline_finding(rows: Sequence[Row]) -> str:
+    """Would a cheaper method do?"""
+    others = list(dict.fromkeys(str(r["set"]) for r in rows if is_whole(r) and r["set"] not in (SYNTHETIC, HELD_OUT, INVERTED, "reconstructed")))
+    if not others:
+        return "No cheaper method was compared."
+    own = standing(rows, SYNTHETIC)
+    total = sum(own)
+    parts = [f"{name} on {a} (differs on {d})" for name in others for a, d, _ in [standing(rows, name)]]
+    text = f"The synthetic maps agree with real maps on {own[0]} of {total} statistics (they differ on {own[1]}); {'; '.join(parts)}."
+    rivals = [name for name in others if standing(rows, name)[1] <= own[1] and standing(rows, name)[0] >= own[0]]
+    if rivals:
+        return (
+            f"{text} By these statistics alone {' and '.join(rivals)} would do as well, at a small fraction of the cost. "
+            "Look at the maps, at the statistics that see structure, and at the novelty before deciding."
+        )
+    return f"{text} No cheaper method does as well on all of them."
+
+
+def limits(data: ReportData) -> list[str]:
+    """What this run cannot show."""
+    n_i, n_h, n_s = data.data.n_inverted, data.data.n_held_out, len(data.gallery.synthetic)
+    found = [
+        f"The {count(n_s, 'synthetic map')} were all made from {count(n_i, 'real map')}. They inherit what those few maps happen to be: "
+        f"however many are drawn, they hold no more independent information than {count(n_i, 'map')} do. Do not count them as "
+        f"{n_s} observations, and do not derive error bars from their number."
+    ]
+    if n_h:
+        found.append(f"They were judged against {count(n_h, 'held-out map')}. A rare kind of map that is not among these was not tested.")
+    else:
+        found.append("No map was held out: the comparison is with the very maps that were inverted, and is therefore optimistic.")
+    found += _power(data.rows)
+    trip = medians(data.inversion)["round_trip"]
+    if trip:
+        worst = max(trip.values())
+        found.append(
+            f"Inversion itself loses detail (median round trip up to {percent(worst)} of the standard deviation). "
+            "Structure fainter than that is not carried from the real maps; it is supplied by the network."
+        )
+    if data.data.skipped:
+        found.append(f"{count(len(data.data.skipped), 'file')} could not be used and {'is' if len(data.data.skipped) == 1 else 'are'} not represented here.")
+    return found
+
+
+def _power(rows: Sequence[Row]) -> list[str]:
+    """Attainable p-values, undecided statistics and detectable differences."""
+    own = [row for row in rows if row.get("set") == SYNTHETIC]
+    whole = [row for row in own if is_whole(row)]
+    text = []
+    attainable = [p for row in whole if (p := finite(row.get("p_min"))) is not None]
+    if attainable:
+        least = max(attainable)
+        m = len(whole)
+        text.append(
+            f"With these numbers of maps no test can give p below {probability(least)}, and after correction for "
+            f"{count(m, 'statistic')} not below {probability(min(1.0, m * least))}."
+        )
+    open_ = [statistic(str(row["statistic"])) for row in whole if row.get("verdict") == "undecided"]
+    if open_:
+        text.append(f"Undecided, which is neither agreement nor difference: {', '.join(open_)}.")
+    bars = [d for row in own if row.get("statistic") == "spectrum" and not is_whole(row) and (d := finite(row.get("detectable"))) is not None]
+    if bars:
+        low, high = (np.expm1(b) for b in (min(bars), max(bars)))
+        text.append(f"A departure of the power spectrum below {percent(low)} (at the best scale) to {percent(high)} (at the worst) could not have been seen.")
+    return text

@@ -1,0 +1,145 @@
+"""What surrounds a run: proposing a configuration, checking it, and starting the workflow."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from astro_ood import config as config_
+from astro_ood._log import logger
+from astro_ood._resources import resource
+from astro_ood.config import Config
+from astro_ood.errors import InputError, RunError
+from astro_ood.maps import FileSummary, Stretch, inspect
+from astro_ood.maps.batch import FieldBatch
+from astro_ood.stores import RunLock
+
+MOST_INVERTED = 64
+_EVENTS = re.compile(r"^error (AOD-\w+ .*)$", re.MULTILINE)
+
+
+def propose_config(
+    files: Sequence[str], *, name: str, model: str, hdu: int | str | None, dataset: str | None, skip: bool, strict: bool
+) -> str:
+    """Commented YAML for some files, from what they hold.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be used (with ``skip``: none that can).
+    """
+    summaries, skipped = [], []
+    for file in files:
+        try:
+            summaries.append(inspect(file, hdu, dataset))
+        except InputError as error:
+            if not skip:
+                raise
+            skipped.append(str(error))
+    if not summaries:
+        raise InputError("IN40", ", ".join(files)[:200], "none of the files can be used", skipped[0] if skipped else "")
+    first = summaries[0]
+    data = config_.Data(
+        files=[s.path for s in summaries],
+        hdu=hdu,
+        dataset=dataset,
+        axis0=first.axis0,
+        slice=0 if first.axis0 == "slice" else None,
+        patch=first.patch or None,
+        max_inverted=MOST_INVERTED,
+        stretch=_common_stretch(summaries),
+        strict=strict,
+        on_error="skip" if skip else "raise",
+    )
+    run = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:60] or "run"
+    title = f"Synthetic maps from {Path(first.path).name}"[:200]
+    config = Config(name=run, title=title, data=data, model=config_.Model(name=model))
+    head = "\n".join(["astro_ood: what was found", *(_describe(s) for s in summaries), *(f"skipped: {line}" for line in skipped)])
+    notes = {
+        "data.unit": f"found: {first.unit or 'none, say it here'}",
+        "data.patch": f"found shape: {' x '.join(str(n) for n in first.shape)}",
+        "data.stretch": f"suggested from the dynamic range {first.dynamic_range:.3g} and {first.fraction_nonpositive:.1%} values <= 0",
+        "data.max_inverted": f"a cap of {MOST_INVERTED} keeps the first run short",
+    }
+    return config_.dump_yaml(config, head, notes)
+
+
+def _common_stretch(summaries: Sequence[FileSummary]) -> str:
+    kinds = {s.stretch for s in summaries}
+    return kinds.pop() if len(kinds) == 1 else "asinh"
+
+
+def _describe(s: FileSummary) -> str:
+    sky = f", HEALPix nside {s.nside} {s.ordering}, frame {s.frame or 'not given: set data.frame'}" if s.nside else ""
+    values = f"{s.minimum:.4g} .. {s.median:.4g} .. {s.maximum:.4g} {s.unit or '(no unit)'}, {s.finite_fraction:.1%} finite"
+    others = f"; holds {', '.join(s.alternatives[:6])}" if len(s.alternatives) > 1 else ""
+    return " ".join(f"{s.path}: {s.format} {s.label}, shape {s.shape}, {s.dtype}, {values}{sky}{others}".split())
+
+
+def check_config(config: Config) -> Iterator[str]:
+    """Do all that can fail cheaply; yield what was found, line by line.
+
+    Raises
+    ------
+    AstroOodError
+        The first thing that a run would stumble over.
+    """
+    from astro_ood.api.generate import open_model
+    from astro_ood.diffusion import engine, presets
+    from astro_ood.stages import read
+
+    readout, inverted, held_out = read(config)
+    maps = [readout.maps[i] for i in (*inverted, *held_out)]
+    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[: len(inverted)], config.data.stretch))
+    model = open_model(config.model.name, device=config.model.device)
+    engine.check_shape(model, batch.x)
+    preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=config.inversion.t_0)
+    for _, message in readout.skipped:
+        yield f"skipped: {message}"
+    for note in readout.notes:
+        yield f"note: {note}"
+    h, w = batch.x.shape[2:]
+    yield f"maps: {len(inverted)} to invert, {len(held_out)} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
+    yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}"
+    yield f"solver: {preset.name}, t_0 = {preset.t_0:g}, {preset.n_steps} steps"
+    if len(inverted) < 8 or len(held_out) < 8:
+        yield "few maps: the verdict will be 'undecided' at best"
+    yield "ready"
+
+
+def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[str]) -> int:
+    """Check a configuration and run the workflow on it; exit status 0, 1, or 2 for an error in the user's hands.
+
+    Raises
+    ------
+    AstroOodError
+        What `check_config` finds, or another run in the same directory.
+    """
+    for line in check_config(config):
+        logger.info("%s", line)
+    root = config.run
+    root.mkdir(parents=True, exist_ok=True)
+    snakefile = Path("Snakefile") if Path("Snakefile").is_file() else resource("Snakefile")
+    effective = root / "config.yaml"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", ".", "--configfile", str(effective)]
+    with RunLock(root):
+        effective.write_text(config_.dump_yaml(config, "astro_ood: the configuration of this run, as it was run"), encoding="utf-8")
+        if resume:
+            subprocess.run([*command, "--cores", "1", "--unlock"], check=False, capture_output=True)
+        started = time.time()
+        options = ["--rerun-incomplete"] if resume else []
+        done = subprocess.run([*command, "--cores", cores, *options, *extra], check=False)
+    if done.returncode == 0:
+        logger.info("report: %s", root / "report.html")
+        return 0
+    for log in sorted((root / "logs").glob("**/*.log"), key=os.path.getmtime):
+        found = _EVENTS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.stat().st_mtime >= started else []
+        if found:
+            raise RunError.again(found[-1])
+    logger.error("the workflow failed; `astro-ood run ... --resume` goes on where it stopped")
+    return 1

@@ -1,0 +1,349 @@
+"""The stages of a run: each opens the stores it needs, computes through the calls of `astro_ood.api`, and writes one store.
+
+A stage is one rule of the workflow and one verb of the command line. It reads its part of the configuration and nothing else; the
+store that it writes records that part, the hashes of the stores it was made from, the network and the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_ood._log import logger
+from astro_ood.api import generate
+from astro_ood.api.run import load_fields, load_latents, open_run, real_maps
+from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
+from astro_ood.api.validate import validate
+from astro_ood.config import Config
+from astro_ood.errors import ConfigError
+from astro_ood.latents import criteria, geometry, prior
+from astro_ood.maps import FieldBatch, Stretch, collect, resolve, split_regions
+from astro_ood.stores import RunPaths, Variable, complete_shards, manifest_hash, open_shards, open_store, write_store
+
+MAP_DIMS = ("item", "channel", "y", "x")
+
+
+def prepare(config: Config, *, overwrite: bool = False) -> None:
+    """Read the maps, split them by region, fit the stretch to the inverted ones; write `fields`."""
+    paths, data = RunPaths(config.run), config.data
+    readout, inverted, held_out = read(config)
+    for line in [*readout.notes, *(message for _, message in readout.skipped)]:
+        logger.warning("%s", line)
+    maps = [readout.maps[i] for i in (*inverted, *held_out)]
+    stretch = Stretch.fit(maps[: len(inverted)], data.stretch)
+    batch = FieldBatch.from_maps(maps, stretch)
+    if config.inversion.shards > len(maps):
+        problem = f"{config.inversion.shards} shards for {len(maps)} maps"
+        raise ConfigError("CF44", "inversion.shards", problem, f"take at most {len(maps)}")
+    clipped = [stretch.clipped(m.data) for m in maps[len(inverted) :]]
+    notes = [*readout.notes, f"{sum(clipped)} pixels of held-out maps lie outside the range of the stretch (they are kept)"]
+    physical = np.stack([m.data for m in maps]).astype(np.float32)
+    write_store(
+        paths.fields,
+        {"field": Variable(physical, MAP_DIMS, batch.unit)},
+        stage="fields",
+        attrs={
+            "items": list(range(len(maps))),
+            "ids": batch.ids,
+            "regions": batch.regions,
+            "split": ["inverted"] * len(inverted) + ["held_out"] * len(held_out),
+            "stretch": stretch.to_dict(),
+            "headers": batch.headers,
+            "pixel_scale": batch.pixel_scales[0],
+            "sources": batch.sources,
+            "files": [_fingerprint(name) for name in data.files if name not in dict(readout.skipped)],
+            "skipped": readout.skipped,
+            "notes": notes,
+        },
+        settings=config.only(),
+        inputs={},
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+    logger.info("prepare: %d maps to invert, %d held out, in %s", len(inverted), len(held_out), batch.unit or "no unit")
+
+
+def read(config: Config) -> tuple[Any, list[int], list[int]]:
+    """Read the maps of a configuration and split them; what `check` does too."""
+    data = config.data
+    readout = collect(
+        data.files,
+        data.patch,
+        hdu=data.hdu,
+        dataset=data.dataset,
+        unit=data.unit,
+        axis0=data.axis0,
+        slice=data.slice,
+        frame=data.frame,
+        nan=data.nan,
+        on_error=data.on_error,
+        strict=data.strict,
+        max_bytes=data.max_map_bytes,
+    )
+    inverted, held_out = split_regions(readout.maps, data.inverted, max_inverted=data.max_inverted, min_held_out=0)
+    return readout, inverted, held_out
+
+
+def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
+    """Invert one shard of the maps; write `latents/<shard>`."""
+    paths, settings = RunPaths(config.run), config.inversion
+    fields = open_store(paths.fields, stage="fields")
+    batch = load_fields(fields)
+    items = _shard(len(batch), settings.shards, shard)
+    model = generate.open_model(config.model.name, device=config.model.device)
+    part = batch[items]
+    latents = generate.invert(
+        part,
+        model,
+        settings.preset,
+        n_steps=settings.n_steps,
+        t_0=settings.t_0,
+        device=config.model.device,
+        micro_batch=config.model.micro_batch,
+        label=f"invert shard {shard}",
+    )
+    checks = [_round_trip(config, model, part, t_0) for t_0 in settings.check_t_0]
+    origin = replace(latents.origin, header=batch.headers[0])
+    write_store(
+        paths.latents(shard),
+        {
+            "z": Variable(latents.z, MAP_DIMS),
+            "reconstruction": Variable(batch.stretch.inverse(latents.reconstruction).astype(np.float32), MAP_DIMS, batch.unit),
+            "round_trip": Variable(latents.round_trip, ("item",)),
+            "latent_error": Variable(latents.latent_error, ("item",)),
+            "round_trip_check": Variable(np.array(checks).reshape(len(checks), len(items)).T, ("item", "check_t_0")),
+        },
+        stage="latents",
+        attrs={
+            "items": items,
+            "n_shards": settings.shards,
+            "ids": latents.ids,
+            "origin": origin.to_dict(),
+            "evaluations": latents.evaluations,
+            "check_t_0": settings.check_t_0,
+        },
+        settings=config.only("model", "inversion"),
+        inputs=_inputs(paths, paths.fields),
+        model=_model(origin),
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+    logger.info("invert: round trip %.2f %% (median of shard %d)", 100 * np.median(latents.round_trip), shard)
+
+
+def _round_trip(config: Config, model: Any, part: FieldBatch, t_0: float) -> NDArray[np.float64]:
+    options = {
+        "n_steps": config.inversion.n_steps,
+        "t_0": t_0,
+        "device": config.model.device,
+        "micro_batch": config.model.micro_batch,
+    }
+    label = f"check at t_0 = {t_0:g}"
+    return generate.invert(part, model, config.inversion.preset, **options, estimate_error=False, label=label).round_trip
+
+
+def fit_prior(config: Config, *, overwrite: bool = False) -> None:
+    """Fit the prior and calibrate the criteria on the inverted latents; write `prior`."""
+    paths = RunPaths(config.run)
+    latents, held_out = _latents(paths)
+    fitted = generate.fit_prior(latents, config.prior.kind)
+    z = latents.z.astype(np.float64)
+    bands = criteria.make(config.criteria.kind, z, false_reject=config.criteria.false_reject, seed=config.seed)
+    accepted, _ = bands.accept(held_out.z.astype(np.float64))
+    write_store(
+        paths.prior,
+        {
+            name: Variable(values, tuple(f"{name}_{i}" for i in range(values.ndim)))
+            for name, values in fitted.prior.arrays().items()
+        },
+        stage="prior",
+        attrs={
+            "kind": fitted.kind,
+            "criteria": bands.to_dict(),
+            "geometry": asdict(geometry.describe(z)),
+            "held_out_accepted": [int(accepted.sum()), len(held_out)],
+            "fitted_to": latents.ids,
+        },
+        settings=config.only("prior", "criteria"),
+        inputs=_inputs(paths, *complete_shards(paths.root / "latents")),
+        model=_model(latents.origin),
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+    logger.info(
+        "fit-prior: %s prior from %d latents; %d of %d held-out latents accepted",
+        fitted.kind,
+        len(latents),
+        accepted.sum(),
+        len(held_out),
+    )
+
+
+def propose(config: Config, *, overwrite: bool = False) -> None:
+    """Make new latents that meet the criteria; write `proposals`."""
+    paths = RunPaths(config.run)
+    latents, _ = _latents(paths)
+    store = open_store(paths.prior, stage="prior")
+    restored = prior.restore(store.attrs["kind"], {name: store.load(name) for name in store})
+    wanted = config.proposal
+    proposals = generate.sample(
+        FittedPrior(restored, latents),
+        wanted.n,
+        config.seed,
+        wanted.kind,
+        config.criteria.kind,
+        k=wanted.k,
+        false_reject=config.criteria.false_reject,
+        budget=wanted.budget,
+    )
+    write_store(
+        paths.proposals,
+        {
+            "z": Variable(proposals.z, MAP_DIMS),
+            "parents": Variable(proposals.parents, ("item", "parent")),
+            "weights": Variable(proposals.weights, ("item", "parent")),
+            "accepted": Variable(proposals.accepted, ("candidate",)),
+        },
+        stage="proposals",
+        attrs={
+            "items": list(range(len(proposals))),
+            "ids": [f"synth-{i:05d}" for i in range(len(proposals))],
+            "kind": proposals.kind,
+            "tally": proposals.tally,
+            "criteria": proposals.criteria,
+            "parent_ids": latents.ids,
+            "origin": proposals.origin.to_dict(),
+        },
+        settings=config.only("proposal", "criteria"),
+        inputs=_inputs(paths, paths.prior, *complete_shards(paths.root / "latents")),
+        model=_model(proposals.origin),
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+    logger.info("propose: %d of %d candidates accepted", proposals.tally["accepted"], proposals.tally["candidates"])
+
+
+def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
+    """Decode one shard of the proposals into maps in physical units; write `samples/<shard>`."""
+    paths = RunPaths(config.run)
+    store = open_store(paths.proposals, stage="proposals")
+    items = _shard(len(store.attrs["ids"]), config.decoding.shards, shard)
+    proposals = _proposals(store, items)
+    model = generate.open_model(config.model.name, device=config.model.device)
+    fields = generate.decode(
+        proposals,
+        model,
+        eta=config.decoding.eta,
+        seed=config.seed,
+        device=config.model.device,
+        items=items,
+        label=f"decode shard {shard}",
+    )
+    write_store(
+        paths.samples(shard),
+        {
+            "field": Variable(fields.stretch.inverse(fields.x).astype(np.float32), MAP_DIMS, fields.unit),
+            "parents": Variable(proposals.parents, ("item", "parent")),
+            "weights": Variable(proposals.weights, ("item", "parent")),
+        },
+        stage="samples",
+        attrs={
+            "items": items,
+            "n_shards": config.decoding.shards,
+            "ids": fields.ids,
+            "headers": fields.headers,
+            "stretch": fields.stretch.to_dict(),
+            "pixel_scale": fields.pixel_scales[0],
+            "parent_ids": store.attrs["parent_ids"],
+            "proposal": proposals.kind,
+            "eta": config.decoding.eta,
+        },
+        settings=config.only("model", "decoding"),
+        inputs=_inputs(paths, paths.proposals),
+        model=_model(proposals.origin),
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+
+
+def evaluate(config: Config) -> None:
+    """Compare the synthetic maps with the held-out ones; write `scores.csv` and `scores.json`."""
+    run = open_run(config.run)
+    real, held_out = real_maps(run)
+    parents = open_shards(run.paths.root / "samples", "samples").load("parents")[:, 0]
+    scores = validate(
+        real,
+        run.samples.to_maps(),
+        held_out or None,
+        log=config.data.stretch == "log10" if config.validation.log is None else config.validation.log,
+        parents=parents if (parents >= 0).all() else None,
+        n_permutations=config.validation.permutations,
+        seed=config.seed,
+    )
+    scores.save(run.paths.root)
+    logger.info("evaluate: %s", scores.verdict)
+
+
+def report(config: Config) -> None:
+    """Write `report.html`."""
+    from astro_ood.api.report import collect_report
+    from astro_ood.report.page import write_report
+
+    run = open_run(config.run)
+    write_report(collect_report(run, config.title), run.paths.report)
+    logger.info("report: %s", run.paths.report)
+
+
+def _shard(n: int, shards: int, shard: int) -> NDArray[np.int64]:
+    """Items of one shard: contiguous, sizes equal within one."""
+    if not 0 <= shard < shards:
+        raise ConfigError(
+            "CF44", "shard", f"found {shard}, expected 0 to {shards - 1}", "the configuration sets the number of shards"
+        )
+    return np.array_split(np.arange(n), shards)[shard]
+
+
+def _latents(paths: RunPaths) -> tuple[Latents, Latents]:
+    """Latents of the inverted and of the held-out maps."""
+    fields = open_store(paths.fields, stage="fields")
+    latents = load_latents(open_shards(paths.root / "latents", "latents"), fields)
+    inverted = np.array(fields.attrs["split"]) == "inverted"
+    return latents[inverted], latents[~inverted]
+
+
+def _proposals(store: Any, items: Sequence[int] | NDArray[np.int64]) -> Proposals:
+    attrs = store.attrs
+    return Proposals(
+        z=store.load("z")[items],
+        accepted=store.load("accepted"),
+        tally=attrs["tally"],
+        parents=store.load("parents")[items],
+        weights=store.load("weights")[items],
+        criteria=attrs["criteria"],
+        kind=attrs["kind"],
+        seed=int(store.manifest.seed or 0),
+        origin=Origin.from_dict(attrs["origin"]),
+    )
+
+
+def _inputs(paths: RunPaths, *directories: Path) -> dict[str, str]:
+    """Manifest hashes of the stores that a store is made from, by their path relative to the run."""
+    return {d.relative_to(paths.root).as_posix(): manifest_hash(d) for d in directories}
+
+
+def _model(origin: Origin) -> Mapping[str, str]:
+    return {"name": origin.model, "sha256": origin.model_sha256}
+
+
+def _fingerprint(name: str) -> dict[str, Any]:
+    path = resolve(name)
+    if path.is_dir():
+        return {"path": name, "sha256": None, "bytes": None}
+    with path.open("rb") as file:
+        return {"path": name, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}

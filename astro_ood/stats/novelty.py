@@ -1,0 +1,224 @@
+"""Are the samples new? Nearest neighbours under flips, rotations and shifts.
+
+Two maps, each brought to zero mean and unit variance, are at distance sqrt(2 - 2 r), r the largest correlation coefficient over
+the eight flips and rotations of the square (four if the sides differ) and over shifts: 0 for a copy, sqrt 2 for unrelated maps.
+A shifted copy of a map that is not periodic agrees on the overlap only, so r is the normalised cross-correlation of the
+overlapping rectangles (Padfield 2012, IEEE Trans. Image Process. 21, 2670), with at least `overlap` of either side in common. With
+one half, every cyclic shift is found as well.
+
+Red fields resemble one another by chance, so a distance says nothing by itself: it is compared with those of held-out maps to the
+same references. A sample is a **copy** if it lies closer than 0.9 of the *smallest* held-out distance and below the 0.5 %
+prediction limit of a lognormal law for the held-out distances (Student's t, so that few held-out maps lower the threshold).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+from astro_ood.errors import InputError
+from astro_ood.stats._arrays import FloatArray, IntArray, as_stack
+
+COPY_FRACTION = 0.9
+COPY_TAIL = 0.005
+OVERLAP = 0.5
+_REST = 1e-9
+# Distance to an exact copy that single-precision transforms may leave.
+_NOISE = 1e-2
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How close samples come to the maps they were made from.
+
+    Attributes
+    ----------
+    samples, reference : ndarray, shapes (N,) and (M,)
+        Nearest-neighbour distances of samples, and of held-out maps (or, without any, of each real map to the others).
+    nearest : ndarray of int, shape (N,)
+        Index of the nearest real map.
+    threshold : float
+        Distance below which a sample counts as a copy.
+    parent_correlation : ndarray or None, shape (N,)
+        Largest correlation of each sample with its own parent, if parents are known.
+    """
+
+    samples: FloatArray
+    reference: FloatArray
+    nearest: IntArray
+    threshold: float
+    parent_correlation: FloatArray | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Median distance of samples over that of held-out maps: below 1, samples are closer than real maps are."""
+        return float(np.median(self.samples) / max(float(np.median(self.reference)), _REST))
+
+    @property
+    def copies(self) -> NDArray[np.bool_]:
+        """Which samples are copies."""
+        return np.asarray(self.samples < self.threshold)
+
+    @property
+    def copy_rate(self) -> float:
+        """Fraction of the samples that are copies."""
+        return float(np.mean(self.copies))
+
+
+def orientations(x: FloatArray) -> FloatArray:
+    """Flips and rotations that keep the shape: (8, N, H, W) for square maps, (4, N, H, W) else."""
+    flips = [x, x[:, ::-1], x[:, :, ::-1], x[:, ::-1, ::-1]]
+    if x.shape[1] == x.shape[2]:
+        flips += [f.transpose(0, 2, 1) for f in flips]
+    return np.stack(flips)
+
+
+def correlations(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> FloatArray:
+    """Largest correlation of each map of `a` with each of `b` over orientations and shifts.
+
+    Parameters
+    ----------
+    a, b : array_like, shapes (N, H, W) and (M, H, W)
+    overlap : float
+        Least fraction of either side that two shifted maps share, in (0, 1]; 1 allows no shift.
+
+    Returns
+    -------
+    ndarray, shape (N, M)
+        In [-1, 1].
+    """
+    one, two = _standardise(as_stack(a, "first set")), _standardise(as_stack(b, "second set"))
+    if one.shape[1:] != two.shape[1:]:
+        raise InputError("IN25", "novelty", f"maps of shapes {one.shape[1:]} and {two.shape[1:]}", "give maps of one shape")
+    shape = one.shape[1:]
+    reach = [int(n * (1 - overlap)) for n in shape]
+    padded = [scipy.fft.next_fast_len(n + r, real=True) for n, r in zip(shape, reach, strict=True)]
+    rows, columns = (np.arange(-r, r + 1) for r in reach)
+    area = np.outer(shape[0] - np.abs(rows), shape[1] - np.abs(columns)).astype(np.float64)
+    turned = [_Shifted(view, padded, rows, columns, area) for view in np.swapaxes(orientations(two), 0, 1)]
+    result = np.empty((len(one), len(two)))
+    for i, item in enumerate(one):
+        # The rectangle of `a` under shift s is that of `b` under -s.
+        fixed = _Shifted(item[None], padded, -rows, -columns, area)
+        for j, other in enumerate(turned):
+            result[i, j] = _best(fixed, other, padded, rows, columns, area)
+    return np.clip(result, -1.0, 1.0)
+
+
+def nearest(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> tuple[FloatArray, IntArray]:
+    """Nearest map of `b` for each map of `a`.
+
+    Returns
+    -------
+    distance, index : ndarray, shape (N,)
+    """
+    r = correlations(a, b, overlap)
+    index = np.argmax(r, axis=1)
+    return _distance(r[np.arange(len(r)), index]), index.astype(np.int64)
+
+
+def nearest_other(x: ArrayLike, regions: ArrayLike | None = None, overlap: float = OVERLAP) -> FloatArray:
+    """Distance of each map to the nearest *other* map, those of its own region left out.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, H, W)
+    regions : array_like, shape (N,), optional
+        Label of the region of each map.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+    """
+    maps = as_stack(x, least=2)
+    labels = np.arange(len(maps)) if regions is None else np.asarray(regions)
+    allowed = labels[:, None] != labels[None, :]
+    if not allowed.any(axis=1).all():
+        raise InputError("IN40", "regions", "all maps are of one region", "give maps of at least two regions, or no regions")
+    return _distance(np.where(allowed, correlations(maps, maps, overlap), -1.0).max(axis=1))
+
+
+def novelty(
+    samples: ArrayLike,
+    inverted: ArrayLike,
+    held_out: ArrayLike | None = None,
+    *,
+    parents: ArrayLike | None = None,
+    regions: ArrayLike | None = None,
+    overlap: float = OVERLAP,
+) -> Novelty:
+    """Compare the distances of samples and of held-out maps to the inverted maps.
+
+    Parameters
+    ----------
+    samples, inverted, held_out : array_like, shapes (N, H, W), (M, H, W), (L, H, W)
+        Without `held_out`, the reference is each inverted map against the others (leave one out).
+    parents : array_like of int, shape (N,), optional
+        Index of the inverted map that each sample was made from.
+    regions : array_like, shape (M,), optional
+        Regions of the inverted maps, for the leave-one-out distances.
+
+    Returns
+    -------
+    Novelty
+    """
+    r = correlations(samples, inverted, overlap)
+    index = np.argmax(r, axis=1)
+    reference = nearest_other(inverted, regions, overlap) if held_out is None else nearest(held_out, inverted, overlap)[0]
+    each = np.arange(len(r))
+    with_parent = None if parents is None else r[each, np.asarray(parents, np.int64)]
+    return Novelty(_distance(r[each, index]), reference, index.astype(np.int64), copy_threshold(reference), with_parent)
+
+
+def copy_threshold(reference: FloatArray) -> float:
+    """Distance below which a sample is a copy, from nearest-neighbour distances (M,) of real maps, M >= 2."""
+    ln_d, n = np.log(np.maximum(reference, _NOISE)), len(reference)
+    reach = float(student.isf(COPY_TAIL, n - 1)) * float(ln_d.std(ddof=1)) * np.sqrt(1 + 1 / n)
+    limit = min(COPY_FRACTION * float(reference.min()), float(np.exp(ln_d.mean() - reach)))
+    return max(limit, _NOISE)
+
+
+class _Shifted:
+    """Views (V, H, W) of one map: transform, and sum and energy of the rectangle that each shift leaves in common."""
+
+    def __init__(self, views: FloatArray, padded: list[int], rows: IntArray, columns: IntArray, area: FloatArray) -> None:
+        self.transform = scipy.fft.rfft2(views, s=padded).astype(np.complex64)
+        total, square = (_rectangles(v, rows, columns) for v in (views, views**2))
+        self.mean_sum = (total / np.sqrt(area)).astype(np.float32)
+        variance = square - total**2 / area
+        # A rectangle without structure of its own correlates with nothing.
+        self.scale = np.where(variance > 1e-3 * area, 1.0 / np.sqrt(np.maximum(variance, _REST)), 0.0).astype(np.float32)
+
+
+def _best(a: _Shifted, b: _Shifted, padded: list[int], rows: IntArray, columns: IntArray, area: FloatArray) -> float:
+    """Largest correlation of one map with the views of another."""
+    cross = scipy.fft.irfft2(np.conj(a.transform) * b.transform, s=padded)[:, rows[:, None], columns[None, :]]
+    return float(np.max((cross - a.mean_sum * b.mean_sum) * a.scale * b.scale))
+
+
+def _rectangles(x: FloatArray, rows: IntArray, columns: IntArray) -> FloatArray:
+    """Sums of `x` (V, H, W) over the part that stays inside after a shift by (-row, -column): (V, R, C)."""
+    height, width = x.shape[1:]
+    table = np.zeros((len(x), height + 1, width + 1))
+    table[:, 1:, 1:] = x.cumsum(axis=1).cumsum(axis=2)
+    top, bottom = np.maximum(rows, 0), height + np.minimum(rows, 0)
+    left, right = np.maximum(columns, 0), width + np.minimum(columns, 0)
+
+    def corner(r: IntArray, c: IntArray) -> FloatArray:
+        return table[:, r[:, None], c[None, :]]
+
+    return corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+
+
+def _standardise(x: FloatArray) -> FloatArray:
+    centred = x - x.mean(axis=(1, 2), keepdims=True)
+    sd = centred.std(axis=(1, 2), keepdims=True)
+    return np.asarray(centred / np.where(sd > 0, sd, 1.0))
+
+
+def _distance(r: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * r, 0.0)))

@@ -1,0 +1,215 @@
+"""From the table of scores to sentences that a referee would accept.
+
+The order is that of harm. Copies come first, then differences, and only then the question whether the test could have
+found anything: with few maps, or with a power that leaves large differences unseen, the verdict is "undecided" and never "usable".
+"No difference detected" is always quoted with the difference that would have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from math import exp, log
+from statistics import median
+from typing import Literal
+
+from astro_ood.stats.scores import LEAST_MAPS, Row
+
+Status = Literal["usable", "undecided", "fails", "copies"]
+_NAMES = {
+    "pdf": "pixel distribution",
+    "moments": "moments of the pixel values",
+    "spectrum": "power spectrum",
+    "spectrum_scatter": "scatter of the power spectrum between maps",
+    "novelty_nn": "distance to the nearest real map",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be claimed: one line, the sentences behind it, and one word."""
+
+    headline: str
+    sentences: list[str] = field(default_factory=list)
+    status: Status = "undecided"
+
+    def __str__(self) -> str:
+        return self.headline
+
+
+def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.0) -> Verdict:
+    """Put the scores of one set into words.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From `validate_sets`.
+    name : str
+        Set to judge.
+    tolerance : float
+        Largest factor in P(k) that may go unseen (median over scales) in a set that is called usable.
+
+    Returns
+    -------
+    Verdict
+    """
+    own = [row for row in rows if row["set"] == name]
+    if not own:
+        raise ValueError(f"no rows of the set {name!r}")
+    heads = {row["statistic"]: row for row in own if row["scale"] is None}
+    failures = [_failure(s, heads[s], own) for s in _NAMES if heads[s]["verdict"] == "different"]
+    copying = heads["novelty_copy"]["verdict"] == "copies"
+    hidden = _hidden_factor(own)
+    weak = any(row["verdict"] == "undecided" for row in heads.values()) or hidden > tolerance
+    sentences = [_setting(own[0]), *([_copies(heads)] if copying else []), *failures, *_passed(heads), *_power(own, heads, hidden)]
+    if not copying:
+        sentences.append(_novelty(heads))
+    sentences += _baselines(rows, name)
+    if copying:
+        return Verdict(_copies(heads), sentences, "copies")
+    if failures:
+        return Verdict("; ".join(failures), sentences, "fails")
+    if weak:
+        return Verdict(_undecided(own, heads, hidden), sentences, "undecided")
+    return Verdict(_usable(own, hidden), sentences, "usable")
+
+
+def _setting(row: Row) -> str:
+    samples, real = f"{row['n_synthetic']} samples", f"{row['n_real']}"
+    if row["held_out"]:
+        return f"{samples}, made from {row['n_inverted']} inverted maps, were compared with {real} held-out maps."
+    return (
+        f"{samples} were compared with the {real} real maps given; no maps were held out, so agreement means faithfulness to these maps,"
+        " not to the population they come from."
+    )
+
+
+def _failure(statistic: str, head: Row, own: list[Row]) -> str:
+    if statistic == "novelty_nn":
+        return (
+            f"fails: samples lie closer to the inverted maps than real maps do (distance ratio {head['value']:.2f}, p {_p(head)})"
+        )
+    scales = [row for row in own if row["statistic"] == statistic and row["scale"] is not None]
+    bad = [row for row in scales if row["verdict"] == "different"]
+    if not bad:
+        return f"fails in the {_NAMES[statistic]} (p {_p(head)}), at no single scale beyond doubt"
+    if statistic == "spectrum":
+        runs = [list(run) for _, run in groupby(scales, key=lambda row: (row["verdict"] == "different", row["value"] > 0))]
+        parts = [_run(run, scales) for run in runs if run[0]["verdict"] == "different"]
+        return f"fails {' and '.join(parts)}{_by_size(head)}"
+    worst = max(bad, key=_floors)
+    where = _length(worst) if isinstance(worst["scale"], float) else worst["scale"]
+    if statistic == "spectrum_scatter":
+        much = f"{'too much' if worst['value'] > 0 else 'too little'} at {where} (x {exp(worst['value']):.2g}, {_floors(worst):.2g} floor sd)"
+    else:
+        unit = f" {worst['unit']}" if worst["unit"] else ""
+        much = f"worst at {where}: {worst['value']:+.3g}{unit}, {_floors(worst):.2g} floor sd"
+    return f"fails in the {_NAMES[statistic]}: {much}{_by_size(head)}"
+
+
+def _run(run: list[Row], scales: list[Row]) -> str:
+    """A range of neighbouring scales that are off in the same direction."""
+    worst = max(run, key=_floors)
+    amount = (
+        f"{'too much' if worst['value'] > 0 else 'too little'} power (x {exp(worst['value']):.2g}, {_floors(worst):.2g} floor sd)"
+    )
+    if len(run) == len(scales):
+        return f"at all scales: {amount}"
+    if run[-1] is scales[-1]:
+        return f"at scales of {_length(run[0])} and below: {amount}"
+    if run[0] is scales[0]:
+        return f"at scales of {_length(run[-1])} and above: {amount}"
+    if len(run) == 1:
+        return f"at scales near {_length(run[0])}: {amount}"
+    return f"at scales from {_length(run[-1])} to {_length(run[0])}: {amount}"
+
+
+def _by_size(head: Row) -> str:
+    """Remark where the size of a difference speaks although its p-value cannot."""
+    return "" if head["p_adjusted"] <= 0.05 else f" (by its size; the p-value, {_p(head)}, could not show it)"
+
+
+def _passed(heads: dict[str, Row]) -> list[str]:
+    names = [_NAMES[s] for s, row in heads.items() if s != "novelty_nn" and row["verdict"] == "no difference detected"]
+    return [f"No difference was detected in the {_listed(names)}."] if names else []
+
+
+def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
+    row = own[0]
+    few = min(row["n_real"], row["n_inverted"])
+    least = heads["spectrum"]["p_min"]
+    sentences = [f"{_hidden(hidden)} could not have been seen; no p below {least:.2g} can occur with these numbers of maps."]
+    if few < LEAST_MAPS:
+        sentences.append(f"Fewer than {LEAST_MAPS} real maps on either side ({few}) never allow more than this.")
+    return sentences
+
+
+def _undecided(own: list[Row], heads: dict[str, Row], hidden: float) -> str:
+    row = own[0]
+    groups = f"{row['n_real']} held-out and {row['n_inverted']} inverted maps" if row["held_out"] else f"{row['n_real']} real maps"
+    return (
+        f"undecided: with {groups} no p below {heads['spectrum']['p_min']:.2g} can occur, and"
+        f" {_hidden(hidden)[0].lower()}{_hidden(hidden)[1:]} could not have been seen"
+    )
+
+
+def _usable(own: list[Row], hidden: float) -> str:
+    smallest = max(
+        (row for row in own if row["statistic"] == "spectrum" and row["scale"] is not None), key=lambda row: float(row["scale"])
+    )
+    against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
+    return (
+        f"usable down to {_length(smallest)} for the power spectrum: no difference from {against} detected;"
+        f" {_hidden(hidden)[0].lower()}{_hidden(hidden)[1:]} could not have been seen"
+    )
+
+
+def _copies(heads: dict[str, Row]) -> str:
+    row = heads["novelty_copy"]
+    return f"copies: {round(row['value'] * row['n_synthetic'])} of {row['n_synthetic']} samples are near copies of real maps"
+
+
+def _novelty(heads: dict[str, Row]) -> str:
+    near, copy = heads["novelty_nn"], heads["novelty_copy"]
+    return (
+        f"Nearest real maps are {near['value']:.2f} times as far from samples as from other real maps"
+        f" (95 % interval {near['low']:.2f} to {near['high']:.2f}); {round(copy['value'] * copy['n_synthetic'])} of"
+        f" {copy['n_synthetic']} samples are near copies (at most {copy['high']:.0%} at 95 %)."
+    )
+
+
+def _baselines(rows: Sequence[Row], name: str) -> list[str]:
+    sentences = []
+    for other in dict.fromkeys(row["set"] for row in rows if row["set"] != name):
+        heads = [row for row in rows if row["set"] == other and row["scale"] is None]
+        bad = [_NAMES.get(row["statistic"], "copy rate") for row in heads if row["verdict"] in ("different", "copies")]
+        sentences.append(f"Baseline {other}: {'differs in the ' + _listed(bad) if bad else 'no difference detected'}.")
+    return sentences
+
+
+def _hidden_factor(own: list[Row]) -> float:
+    """Factor in P(k) below which a difference goes unseen, median over scales."""
+    return exp(median(row["detectable"] for row in own if row["statistic"] == "spectrum" and row["scale"] is not None))
+
+
+def _hidden(factor: float) -> str:
+    """Spectral differences that the test could not see, as a subject."""
+    shown = f"{100 * (factor - 1):.0f} %" if log(factor) < log(2) else f"a factor of {factor:.2g}"
+    return f"Differences below {shown} in P(k)"
+
+
+def _floors(row: Row) -> float:
+    return abs(row["value"]) / row["floor"] if row["floor"] else float("inf")
+
+
+def _length(row: Row) -> str:
+    return f"{1 / row['scale']:.3g} {row['scale_unit'].removeprefix('cycles/')}"
+
+
+def _p(row: Row) -> str:
+    return f"{row['p_adjusted']:.2g}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

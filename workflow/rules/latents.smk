@@ -1,0 +1,42 @@
+rule invert:
+    input:
+        fields=rules.prepare.output.fields,
+    output:
+        latents=directory(f"{RUN}/latents/{{shard}}"),
+    log:
+        f"{RUN}/logs/invert-{{shard}}.log",
+    benchmark:
+        f"{RUN}/logs/invert-{{shard}}.tsv"
+    params:
+        settings=settings("model", "inversion"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    conda:
+        "../../environment.yml"
+    message:
+        "Inverting shard {wildcards.shard} of {RUN}"
+    shell:
+        "python -m astro_ood invert {params.settings:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"
+
+
+rule fit_prior:
+    input:
+        fields=rules.prepare.output.fields,
+        latents=LATENTS,
+    output:
+        prior=directory(f"{RUN}/prior"),
+    log:
+        f"{RUN}/logs/fit-prior.log",
+    params:
+        settings=settings("prior", "criteria"),
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../environment.yml"
+    message:
+        "Fitting the prior of {RUN}"
+    shell:
+        "python -m astro_ood fit-prior {params.settings:q} 2>&1 | tee {log:q}"

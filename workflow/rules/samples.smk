@@ -1,0 +1,43 @@
+rule propose:
+    input:
+        fields=rules.prepare.output.fields,
+        latents=LATENTS,
+        prior=rules.fit_prior.output.prior,
+    output:
+        proposals=directory(f"{RUN}/proposals"),
+    log:
+        f"{RUN}/logs/propose.log",
+    params:
+        settings=settings("proposal", "criteria"),
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../environment.yml"
+    message:
+        "Proposing new latents for {RUN}"
+    shell:
+        "python -m astro_ood propose {params.settings:q} 2>&1 | tee {log:q}"
+
+
+rule decode:
+    input:
+        proposals=rules.propose.output.proposals,
+    output:
+        samples=directory(f"{RUN}/samples/{{shard}}"),
+    log:
+        f"{RUN}/logs/decode-{{shard}}.log",
+    benchmark:
+        f"{RUN}/logs/decode-{{shard}}.tsv"
+    params:
+        settings=settings("model", "decoding"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    conda:
+        "../../environment.yml"
+    message:
+        "Decoding shard {wildcards.shard} of {RUN}"
+    shell:
+        "python -m astro_ood decode {params.settings:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"
