@@ -127,6 +127,7 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
             "origin": origin.to_dict(),
             "evaluations": latents.evaluations,
             "check_t_0": settings.check_t_0,
+            "model_card": {key: model.card[key] for key in ("licence", "parameters", "trained_on") if key in model.card},
         },
         settings=config.only("model", "inversion"),
         inputs=_inputs(paths, paths.fields),
@@ -138,14 +139,17 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
 
 
 def _round_trip(config: Config, model: Any, part: FieldBatch, t_0: float) -> NDArray[np.float64]:
-    options = {
-        "n_steps": config.inversion.n_steps,
-        "t_0": t_0,
-        "device": config.model.device,
-        "micro_batch": config.model.micro_batch,
-    }
-    label = f"check at t_0 = {t_0:g}"
-    return generate.invert(part, model, config.inversion.preset, **options, estimate_error=False, label=label).round_trip
+    return generate.invert(
+        part,
+        model,
+        config.inversion.preset,
+        n_steps=config.inversion.n_steps,
+        t_0=t_0,
+        device=config.model.device,
+        micro_batch=config.model.micro_batch,
+        estimate_error=False,
+        label=f"check at t_0 = {t_0:g}",
+    ).round_trip
 
 
 def fit_prior(config: Config, *, overwrite: bool = False) -> None:
@@ -257,7 +261,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             "items": items,
             "n_shards": config.decoding.shards,
             "ids": fields.ids,
-            "headers": fields.headers,
+            "header": fields.headers[0],
             "stretch": fields.stretch.to_dict(),
             "pixel_scale": fields.pixel_scales[0],
             "parent_ids": store.attrs["parent_ids"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from astro_ood.latents import prior as prior_
 from astro_ood.latents import proposal as proposal_
 from astro_ood.maps import FieldBatch, Map, Stretch
 from astro_ood.maps.inspection import suggest_stretch
+from astro_ood.maps.stretch import Kind
 
 Fields = FieldBatch | Sequence[Map] | NDArray[Any]
 
@@ -32,7 +33,7 @@ def as_batch(batch: Fields) -> FieldBatch:
         return FieldBatch(x, ids=names, regions=names, stretch=Stretch("linear", -1.0, 1.0), unit="")
     maps = list(batch)
     values = np.concatenate([m.data.ravel() for m in maps]) if maps else np.empty(0)
-    return FieldBatch.from_maps(maps, Stretch.fit(maps, suggest_stretch(values)))
+    return FieldBatch.from_maps(maps, Stretch.fit(maps, cast("Kind", suggest_stretch(values))))
 
 
 def invert(

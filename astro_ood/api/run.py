@@ -56,7 +56,7 @@ class View:
     @property
     def headers(self) -> list[dict[str, Any]]:
         """WCS cards of each item; synthetic maps share those of a template."""
-        return [dict(h) for h in self.attrs["headers"]]
+        return [dict(h) for h in self.attrs.get("headers") or [self.attrs.get("header", {})] * len(self)]
 
     @property
     def wcs(self) -> list[WCS | None]:
@@ -174,7 +174,7 @@ def load_fields(store: Store) -> FieldBatch:
         stretch=stretch,
         unit=store.unit("field"),
         headers=tuple(attrs["headers"]),
-        pixel_scales=(scale,) * len(attrs["ids"]),  # type: ignore[arg-type]
+        pixel_scales=(scale,) * len(attrs["ids"]),
         sources=tuple(attrs["sources"]),
     )
 

@@ -103,9 +103,9 @@ class Latents:
 
     def __getitem__(self, rows: Any) -> Latents:
         index = np.atleast_1d(np.arange(len(self))[rows])
-        names = {key: [getattr(self, key)[i] for i in index] for key in ("ids", "regions")}
-        arrays = {key: getattr(self, key)[index] for key in ("z", "round_trip", "latent_error", "reconstruction")}
-        return replace(self, **names, **arrays)
+        picked: dict[str, Any] = {key: [getattr(self, key)[i] for i in index] for key in ("ids", "regions")}
+        picked |= {key: getattr(self, key)[index] for key in ("z", "round_trip", "latent_error", "reconstruction")}
+        return replace(self, **picked)
 
     def _repr_html_(self) -> str:
         return table(
@@ -191,6 +191,8 @@ class Scores:
         What is behind it.
     status : str
         ``usable``, ``undecided``, ``fails`` or ``copies``.
+    curves : dict
+        What the figures show: spectra, densities, distances.
     """
 
     rows: list[dict[str, Any]]
@@ -203,7 +205,8 @@ class Scores:
         """Write `scores.csv` and `scores.json` into a directory."""
         from astro_ood.report.scores import write_scores
 
-        write_scores(self.rows, Path(directory), verdict=self.verdict, sentences=self.sentences, status=self.status)
+        summary = {key: getattr(self, key) for key in ("verdict", "sentences", "status", "curves")}
+        write_scores(self.rows, Path(directory), summary)
 
     def _repr_html_(self) -> str:
         whole = {f"{r['statistic']} ({r['set']})": r["verdict"] for r in self.rows if r.get("scale") is None}

@@ -125,7 +125,7 @@ def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: 
         "k_unit": first.k_unit,
         "power": {name: s.power.tolist() for name, s in spectra.items()},
         "pdf_edges": pooled["synthetic"].edges.tolist(),
-        "pdf": {name: h.density.mean(axis=0).tolist() for name, h in pooled.items()},
+        "pdf": {name: h.density.tolist() for name, h in pooled.items()},
         "reference": "held_out" if "held_out" in arrays else "real",
         "range": [float(reference.min()), float(reference.max())],
         "novelty": {

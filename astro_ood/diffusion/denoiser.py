@@ -8,6 +8,7 @@ a whole batch: one embedding serves every item, so the answer for an item never 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class Denoiser:
         Name for provenance.
     sha256 : str
         Hash of the weights, empty where there are none.
+    card : dict
+        What is known of the weights: licence, training data, measured errors.
     device : torch.device
         Where the network lives.
     """
@@ -45,10 +48,11 @@ class Denoiser:
         stride: int = 1,
         name: str = "denoiser",
         sha256: str = "",
+        card: dict[str, Any] | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.net, self.schedule, self.shape, self.stride = net, schedule, shape, stride
-        self.name, self.sha256 = name, sha256
+        self.name, self.sha256, self.card = name, sha256, card or {}
         self.device = device or torch.device("cpu")
 
     def to(self, device: torch.device) -> Denoiser:

@@ -94,7 +94,9 @@ def open_model(
     target = pick_device(device)
     net.eval().requires_grad_(requires_grad=False).to(target)
     schedule = NoiseSchedule.linear(**{k: v for k, v in card["schedule"].items() if k != "kind"})
-    return Denoiser(net, schedule, tuple(card["shape"]), stride=net.stride, name=weights.stem, sha256=sha256, device=target)
+    return Denoiser(
+        net, schedule, tuple(card["shape"]), stride=net.stride, name=weights.stem, sha256=sha256, card=card, device=target
+    )
 
 
 def _locate(name: str) -> Path:

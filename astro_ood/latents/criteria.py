@@ -39,16 +39,27 @@ class Band:
     high: float
 
 
-def measure(z: Array, references: Array) -> dict[str, Array]:
-    """Distance and angles (degrees) of latents (M, ...) to references (N, ...), N >= 2, each averaged over the references."""
+def measure(z: Array, references: Array, parents: NDArray[np.int64] | None = None) -> dict[str, Array]:
+    """Distance and angles (degrees) of latents to references, each averaged over the references.
+
+    Parameters
+    ----------
+    z : ndarray, shape (M, ...)
+    references : ndarray, shape (N, ...), N >= 2
+    parents : ndarray of int, shape (M, K), optional
+        References that each latent was made from (-1 for none). They are left out where two others remain: closeness to a parent is
+        what novelty measures, and the published references are strangers too.
+    """
     a, r = (v.reshape(len(v), -1).astype(np.float64) for v in (z, references))
     out = {name: np.empty(len(a)) for name in NAMES}
     for row, candidate in enumerate(a):
-        sides = candidate - r
+        strangers = r if parents is None else np.delete(r, parents[row][parents[row] >= 0], axis=0)
+        strangers = strangers if len(strangers) >= 2 else r
+        sides = candidate - strangers
         out["distance"][row] = np.mean(np.linalg.norm(sides, axis=1))
-        out["origin_angle"][row] = np.mean(angles_between(candidate[None], r))
+        out["origin_angle"][row] = np.mean(angles_between(candidate[None], strangers))
         # neighbouring references in a ring: every reference is a corner once
-        out["pair_angle"][row] = np.mean(angles_between(sides, np.roll(r, -1, axis=0) - r))
+        out["pair_angle"][row] = np.mean(angles_between(sides, np.roll(strangers, -1, axis=0) - strangers))
     return out
 
 
@@ -62,6 +73,8 @@ class Criteria:
         ``calibrated``, ``paper`` or ``none``.
     bands : tuple of Band
     references : ndarray, shape (N, C, H, W)
+    rows : ndarray of int, shape (N,)
+        Which of the inverted latents the references are.
     false_reject : float or None
         Stated rate at which a true latent is rejected, all criteria together; None where it is unknown.
     """
@@ -69,6 +82,7 @@ class Criteria:
     kind: str
     bands: tuple[Band, ...]
     references: Array
+    rows: NDArray[np.int64]
     false_reject: float | None
 
     @classmethod
@@ -77,7 +91,7 @@ class Criteria:
         n = len(z)
         if n < 4:
             logger.warning("criteria: %d latents cannot calibrate any band, so every candidate is accepted", n)
-            return cls("none", (), z, 0.0)
+            return cls("none", (), z, np.arange(n), 0.0)
         left_out = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(n)]
         factor = stats.t.ppf(1 - false_reject / (2 * len(NAMES)), n - 1) * np.sqrt(1 + 1 / n)
         bands = []
@@ -85,7 +99,7 @@ class Criteria:
             values = np.array([m[name][0] for m in left_out])
             half = factor * values.std(ddof=1)
             bands.append(Band(name, float(values.mean() - half), float(values.mean() + half)))
-        return cls("calibrated", tuple(bands), z, false_reject)
+        return cls("calibrated", tuple(bands), z, np.arange(n), false_reject)
 
     @classmethod
     def paper(cls, z: Array, seed: int = 0) -> Criteria:
@@ -93,26 +107,33 @@ class Criteria:
 
         Their centres hold in 196,608 dimensions; elsewhere the published half-widths stand around the latents' own mean values.
         """
-        chosen = np.random.default_rng(seed).permutation(len(z))[:_REFERENCES]
-        references = z[np.sort(chosen)]
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:_REFERENCES])
         centres = {name: centre for name, (centre, _) in _PUBLISHED.items()}
         if z[0].size != PUBLISHED_DIMENSION:
             rest = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(len(z))]
             centres = {name: float(np.mean([m[name] for m in rest])) for name in NAMES}
         bands = tuple(Band(name, centres[name] - half, centres[name] + half) for name, (_, half) in _PUBLISHED.items())
-        return cls("paper", bands, references, None)
+        return cls("paper", bands, z[chosen], chosen, None)
 
-    def accept(self, z: Array) -> tuple[Mask, dict[str, Mask]]:
-        """Which latents (M, C, H, W) lie in every band, and which fail each criterion."""
+    def accept(self, z: Array, parents: NDArray[np.int64] | None = None) -> tuple[Mask, dict[str, Mask]]:
+        """Which latents (M, C, H, W), made from `parents` (M, K), lie in every band, and which fail each criterion."""
         if not self.bands:
             return np.ones(len(z), dtype=bool), {}
-        values = measure(z, self.references)
+        own = None if parents is None else _positions(parents, self.rows)
+        values = measure(z, self.references, own)
         failed = {b.name: (values[b.name] < b.low) | (values[b.name] > b.high) for b in self.bands}
         return ~np.logical_or.reduce(list(failed.values())), failed
 
     def to_dict(self) -> dict[str, Any]:
         """Bands and rates, without the references."""
         return {"kind": self.kind, "bands": [asdict(b) for b in self.bands], "false_reject": self.false_reject}
+
+
+def _positions(parents: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each parent among the references, -1 where it is none of them."""
+    place = np.full(max(int(parents.max(initial=-1)), int(rows.max())) + 2, -1)
+    place[rows] = np.arange(len(rows))
+    return place[parents]
 
 
 def make(kind: str, z: Array, *, false_reject: float = 0.05, seed: int = 0) -> Criteria:
@@ -129,7 +150,7 @@ def make(kind: str, z: Array, *, false_reject: float = 0.05, seed: int = 0) -> C
     if kind == "paper":
         return Criteria.paper(z, seed)
     if kind == "none":
-        return Criteria("none", (), z, 0.0)
+        return Criteria("none", (), z, np.arange(len(z)), 0.0)
     raise ConfigError("CF13", "criteria.kind", f"there are no criteria '{kind}'", "choose one of calibrated, paper, none")
 
 
@@ -179,7 +200,7 @@ def draw(make_candidates: Any, criteria: Criteria, n: int, *, budget: int | None
     while found < n and tried < budget:
         m = min(batch, budget - tried)
         candidates = make_candidates(tried, m)
-        mask, failed = criteria.accept(candidates.z)
+        mask, failed = criteria.accept(candidates.z, candidates.parents)
         enough = np.cumsum(mask) <= n - found
         if mask.sum() > n - found:
             m = int(np.argmin(enough))

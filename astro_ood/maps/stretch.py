@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astro_ood.errors import InputError
+from astro_ood.maps.consistency import same_unit
 from astro_ood.maps.core import Map
 
 Kind = Literal["linear", "log10", "asinh"]
@@ -64,11 +65,14 @@ class Stretch:
         Raises
         ------
         InputError
-            IN18 for constant data, IN19 for values <= 0 under log10.
+            IN18 for constant data, IN19 for values <= 0 under log10, IN23 for units that cannot be converted to that of the first map.
         """
         if kind not in KINDS:
             raise InputError("IN19", "stretch", f"unknown kind {kind!r}", f"choose among {', '.join(KINDS)}")
-        parts = [_valid(item, i) for i, item in enumerate(maps)]
+        items = list(maps)
+        if items and all(isinstance(item, Map) for item in items):
+            items = list(same_unit(cast("list[Map]", items)))
+        parts = [_valid(item, i) for i, item in enumerate(items)]
         if kind == "log10":
             for name, part in parts:
                 _require_positive(part, name)
@@ -96,9 +100,10 @@ class Stretch:
     def inverse(self, y: ArrayLike) -> NDArray[np.float64]:
         """Physical values of normalised ones."""
         f = self.low + 0.5 * (np.asarray(y, np.float64) + 1.0) * (self.high - self.low)
-        if self.kind == "log10":
-            return np.asarray(np.power(10.0, f))
-        return np.asarray(self.scale * np.sinh(f)) if self.kind == "asinh" else f
+        with np.errstate(over="ignore"):
+            if self.kind == "log10":
+                return np.asarray(np.power(10.0, f))
+            return np.asarray(self.scale * np.sinh(f)) if self.kind == "asinh" else f
 
     def clipped(self, x: ArrayLike) -> int:
         """Number of physical values outside the range (and of those <= 0 under log10)."""

@@ -135,10 +135,10 @@ def pixel_scale(cards: Cards) -> tuple[float, float] | None:
     if match[2] == "HPX" and math.isclose(abs(a), abs(b), rel_tol=1e-6):
         side = math.degrees(math.sqrt(math.pi / 3)) * 60 * abs(a) / 45
         return side, side
-    degree = [_DEGREES[str(cards.get(f"CUNIT{i}", "deg")).lower()] for i in (1, 2)]
+    degree = [_DEGREES.get(str(cards.get(f"CUNIT{i}", "deg")).lower(), math.nan) for i in (1, 2)]
     dx = math.hypot(a * degree[0], c * degree[1]) * 60
     dy = math.hypot(b * degree[0], d * degree[1]) * 60
-    return dy, dx
+    return (dy, dx) if math.isfinite(dx + dy) else None
 
 
 def _selected(header: Mapping[str, Any]) -> Cards:

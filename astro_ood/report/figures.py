@@ -89,8 +89,12 @@ def pdf_figure(pdf: Pdf, unit: str, log: bool) -> Figure:
         top = max(top, float(mean.max()))
         if name in (base, SYNTHETIC):
             low, high = np.quantile(density, [0.16, 0.84], axis=0)
-            axes.fill_between(pdf.edges, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color=_line(name), alpha=0.16, lw=0)
-        axes.stairs(np.where(mean > 0, mean, np.nan), pdf.edges, color=_line(name), ls=_style_of(name)[2], lw=_weight(name), baseline=None)
+            axes.fill_between(
+                pdf.edges, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color=_line(name), alpha=0.16, lw=0
+            )
+        axes.stairs(
+            np.where(mean > 0, mean, np.nan), pdf.edges, color=_line(name), ls=_style_of(name)[2], lw=_weight(name), baseline=None
+        )
     axes.set_yscale("log")
     axes.set_ylim(top / 3000, top * 2)
     axes.set_xlim(pdf.edges[0], pdf.edges[-1])
@@ -166,7 +170,9 @@ def novelty_figure(card: NoveltyCard) -> Figure:
         axes.stairs(heights, edges, fill=True, color=_line(name), alpha=0.18)
         axes.stairs(heights, edges, color=_line(name), lw=1.8)
     axes.axvline(card.threshold, color=INK, lw=1.2, ls=(0, (4, 2)))
-    axes.text(card.threshold, 0.98, " copy ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top")
+    axes.text(
+        card.threshold, 0.98, " copy ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top"
+    )
     axes.set_xlabel("distance to the nearest inverted map (0: a copy, √2: unrelated)")
     axes.set_ylabel("share of maps [%]")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
@@ -261,8 +267,7 @@ def _label_ends(axes: Axes, ends: Mapping[str, float]) -> None:
 def _place(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Names at the right border, at the height of their curves' ends, moved apart where they would overlap."""
     known = [(value, text, colour) for value, text, colour in labels if math.isfinite(value)]
-    inches = axes.figure.get_size_inches()[1] * axes.get_position().height
-    gap = 1.25 * _TEXT / 72 / float(inches)
+    gap = 1.25 * _TEXT / 72 * axes.figure.dpi / axes.get_window_extent().height
     pixels = [axes.transData.transform((axes.get_xlim()[1], value))[1] for value, _, _ in known]
     wanted = [float(axes.transAxes.inverted().transform((0, p))[1]) for p in pixels]
     order = sorted(range(len(known)), key=lambda i: wanted[i])
@@ -318,7 +323,7 @@ def _ylabel(axes: Axes, name: str, unit: str) -> None:
 
 def _plain_ticks(axes: Axes, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda x, _: words.number(0.0 if abs(x) < 1e-12 else x, 3)))
 
 

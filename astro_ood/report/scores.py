@@ -19,6 +19,7 @@ COLUMNS = (
     "statistic",
     "set",
     "scale",
+    "scale_unit",
     "value",
     "low",
     "high",
@@ -29,17 +30,25 @@ COLUMNS = (
     "detectable",
     "verdict",
     "unit",
+    "n_real",
+    "n_inverted",
+    "n_synthetic",
+    "held_out",
 )
 
 
-def write_scores(rows: Iterable[Mapping[str, Any]], directory: Path | str) -> tuple[Path, Path]:
-    """Write ``scores.csv`` and ``scores.json``, each whole or not at all.
+def write_scores(
+    rows: Iterable[Mapping[str, Any]], directory: Path | str, summary: Mapping[str, Any] | None = None
+) -> tuple[Path, Path]:
+    """Write ``scores.csv`` and ``scores.json`` (the rows, and the summary around them), each whole or not at all.
 
     Parameters
     ----------
     rows : iterable of mappings
         Keys of `COLUMNS`; a missing key is an empty value, another key an error. What is not finite is empty in CSV and null in JSON.
     directory : Path
+    summary : mapping, optional
+        Further entries of the JSON file: verdict, sentences, status, curves.
 
     Returns
     -------
@@ -59,7 +68,7 @@ def write_scores(rows: Iterable[Mapping[str, Any]], directory: Path | str) -> tu
     writer.writerows([{key: _guarded(value) for key, value in row.items()} for row in table])
     targets = directory / "scores.csv", directory / "scores.json"
     write_text(targets[0], text.getvalue())
-    write_text(targets[1], json.dumps(table, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(targets[1], json.dumps({**(summary or {}), "rows": table}, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     return targets
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from astro_ood.report.content import (
     HELD_OUT,
@@ -53,14 +55,20 @@ STATISTICS = {
 
 def clean(value: Any) -> Any:
     """Text without characters that cannot be printed or that disguise what stands beside them; other values as they are."""
-    return _UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
+    # What is marked as safe was cleaned when it was put together; rebuilding it as plain text would escape it again.
+    return _UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """Number with `digits` significant digits, a true minus sign and raised exponents; a dash where there is none."""
+def number(value: Any, digits: int = 3, keep: bool = False) -> str:
+    """Number with `digits` significant digits, a true minus sign and raised exponents; a dash where there is none.
+
+    `keep` keeps zeros at the end, for columns. Whole numbers are written out.
+    """
     x = finite(value)
     if x is None:
         return MISSING
+    if isinstance(value, (int, np.integer)) and abs(x) < 1e15:
+        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
     if x != 0 and not 1e-3 <= abs(x) < 1e5:
         mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
@@ -68,14 +76,14 @@ def number(value: Any, digits: int = 3) -> str:
         return (power if mantissa == "1" else f"{mantissa} × {power}").replace("-", "−")
     places = max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else 0
     text = f"{x:,.{places}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
+    text = text.rstrip("0").rstrip(".") if "." in text and not keep else text
     return text.replace(",", "\u202f").replace("-", "−")
 
 
 def signed(value: Any, digits: int = 2) -> str:
     """Number with its sign, for differences."""
     x = finite(value)
-    return MISSING if x is None else ("+" if x > 0 else "") + number(x, digits)
+    return MISSING if x is None else ("+" if x > 0 else "") + number(x, digits, keep=x != 0)
 
 
 def finite(value: Any) -> float | None:
@@ -87,16 +95,42 @@ def finite(value: Any) -> float | None:
     return x if math.isfinite(x) else None
 
 
-def percent(fraction: Any, digits: int = 2) -> str:
+def interval(low: Any, high: Any) -> str:
+    """Two signed ends; a dash where one is missing."""
+    return MISSING if finite(low) is None or finite(high) is None else f"{signed(low)} … {signed(high)}"
+
+
+def moment(text: str) -> str:
+    """ISO 8601 time as people write it; other text as it is."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    zone = time.tzname() or ""
+    return f"{time:%Y-%m-%d %H:%M} {zone}".strip()
+
+
+def percent(fraction: Any, digits: int = 2, keep: bool = False) -> str:
     """Fraction in per cent."""
     x = finite(fraction)
-    return MISSING if x is None else f"{number(100 * x, digits)}\u202f%"
+    return MISSING if x is None else f"{number(100 * x, digits, keep and x != 0)}\u202f%"
 
 
 def probability(value: Any) -> str:
     """p-value with two digits; very small ones are bounded."""
     x = finite(value)
     return MISSING if x is None else "< 0.001" if x < 1e-3 else f"{x:.3f}" if x < 0.1 else f"{x:.2f}"
+
+
+def equality(value: Any) -> str:
+    """The same with its sign: ``= 0.02``, ``< 0.001``."""
+    text = probability(value)
+    return text if text[0] in f"<{MISSING}" else f"= {text}"
+
+
+def sentence(text: str) -> str:
+    """Text with a capital letter at its beginning, the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def unit(text: str) -> str:
@@ -232,13 +266,19 @@ def standing(rows: Sequence[Row], name: str) -> tuple[int, int, int]:
 
 def baseline_finding(rows: Sequence[Row]) -> str:
     """Would a cheaper method do?"""
-    others = list(dict.fromkeys(str(r["set"]) for r in rows if is_whole(r) and r["set"] not in (SYNTHETIC, HELD_OUT, INVERTED, "reconstructed")))
+    others = list(
+        dict.fromkeys(
+            str(r["set"]) for r in rows if is_whole(r) and r["set"] not in (SYNTHETIC, HELD_OUT, INVERTED, "reconstructed")
+        )
+    )
     if not others:
         return "No cheaper method was compared."
     own = standing(rows, SYNTHETIC)
     total = sum(own)
     parts = [f"{name} on {a} (differs on {d})" for name in others for a, d, _ in [standing(rows, name)]]
-    text = f"The synthetic maps agree with real maps on {own[0]} of {total} statistics (they differ on {own[1]}); {'; '.join(parts)}."
+    text = (
+        f"The synthetic maps agree with real maps on {own[0]} of {total} statistics (they differ on {own[1]}); {'; '.join(parts)}."
+    )
     rivals = [name for name in others if standing(rows, name)[1] <= own[1] and standing(rows, name)[0] >= own[0]]
     if rivals:
         return (
@@ -257,7 +297,9 @@ def limits(data: ReportData) -> list[str]:
         f"{n_s} observations, and do not derive error bars from their number."
     ]
     if n_h:
-        found.append(f"They were judged against {count(n_h, 'held-out map')}. A rare kind of map that is not among these was not tested.")
+        found.append(
+            f"They were judged against {count(n_h, 'held-out map')}. A rare kind of map that is not among these was not tested."
+        )
     else:
         found.append("No map was held out: the comparison is with the very maps that were inverted, and is therefore optimistic.")
     found += _power(data.rows)
@@ -269,7 +311,9 @@ def limits(data: ReportData) -> list[str]:
             "Structure fainter than that is not carried from the real maps; it is supplied by the network."
         )
     if data.data.skipped:
-        found.append(f"{count(len(data.data.skipped), 'file')} could not be used and {'is' if len(data.data.skipped) == 1 else 'are'} not represented here.")
+        found.append(
+            f"{count(len(data.data.skipped), 'file')} could not be used and {'is' if len(data.data.skipped) == 1 else 'are'} not represented here."
+        )
     return found
 
 
@@ -289,8 +333,13 @@ def _power(rows: Sequence[Row]) -> list[str]:
     open_ = [statistic(str(row["statistic"])) for row in whole if row.get("verdict") == "undecided"]
     if open_:
         text.append(f"Undecided, which is neither agreement nor difference: {', '.join(open_)}.")
-    bars = [d for row in own if row.get("statistic") == "spectrum" and not is_whole(row) and (d := finite(row.get("detectable"))) is not None]
+    bars = [
+        d
+        for row in own
+        if row.get("statistic") == "spectrum" and not is_whole(row) and (d := finite(row.get("detectable"))) is not None
+    ]
     if bars:
-        low, high = (np.expm1(b) for b in (min(bars), max(bars)))
-        text.append(f"A departure of the power spectrum below {percent(low)} (at the best scale) to {percent(high)} (at the worst) could not have been seen.")
+        low, high = (percent(np.expm1(b)) for b in (min(bars), max(bars)))
+        size_ = low if low == high else f"{low} (at the best scale) to {high} (at the worst)"
+        text.append(f"A departure of the power spectrum below {size_} could not have been seen.")
     return text

@@ -7,7 +7,7 @@ overlapping rectangles (Padfield 2012, IEEE Trans. Image Process. 21, 2670), wit
 one half, every cyclic shift is found as well.
 
 Red fields resemble one another by chance, so a distance says nothing by itself: it is compared with those of held-out maps to the
-same references. A sample is a **copy** if it lies closer than 0.9 of the *smallest* held-out distance and below the 0.5 %
+same references. A sample is a **copy** if it lies closer than 0.9 of the *smallest* held-out distance and below the 0.2 %
 prediction limit of a lognormal law for the held-out distances (Student's t, so that few held-out maps lower the threshold).
 """
 
@@ -24,11 +24,13 @@ from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, IntArray, as_stack
 
 COPY_FRACTION = 0.9
-COPY_TAIL = 0.005
+COPY_TAIL = 0.002
 OVERLAP = 0.5
 _REST = 1e-9
 # Distance to an exact copy that single-precision transforms may leave.
 _NOISE = 1e-2
+# Few distances can agree by chance, and leave-one-out distances come in equal pairs: their ln never spreads less than this.
+_LEAST_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def novelty(
 def copy_threshold(reference: FloatArray) -> float:
     """Distance below which a sample is a copy, from nearest-neighbour distances (M,) of real maps, M >= 2."""
     ln_d, n = np.log(np.maximum(reference, _NOISE)), len(reference)
-    reach = float(student.isf(COPY_TAIL, n - 1)) * float(ln_d.std(ddof=1)) * np.sqrt(1 + 1 / n)
+    spread = max(float(ln_d.std(ddof=1)), _LEAST_SPREAD)
+    reach = float(student.isf(COPY_TAIL, n - 1)) * spread * np.sqrt(1 + 1 / n)
     limit = min(COPY_FRACTION * float(reference.min()), float(np.exp(ln_d.mean() - reach)))
     return max(limit, _NOISE)
 

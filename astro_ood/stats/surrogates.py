@@ -68,7 +68,7 @@ def iaaft(x: ArrayLike, n: int, rng: np.random.Generator, *, iterations: int = 1
         Each holds exactly the pixel values of its parent.
     parents : ndarray of int, shape (n,)
     """
-    maps = as_stack(x, least=1)
+    maps = as_stack(x)
     height, width = maps.shape[1:]
     parents = rng.integers(len(maps), size=n)
     values = np.sort(maps.reshape(len(maps), -1), axis=1)[parents]
@@ -101,7 +101,7 @@ def augment(x: ArrayLike, n: int, rng: np.random.Generator, *, max_shift: float 
     maps : ndarray, shape (n, H, W)
     parents : ndarray of int, shape (n,)
     """
-    maps = as_stack(x, least=1)
+    maps = as_stack(x)
     height, width = maps.shape[1:]
     parents = rng.integers(len(maps), size=n)
     reach = int(max_shift * height), int(max_shift * width)

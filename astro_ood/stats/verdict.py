@@ -15,6 +15,7 @@ from statistics import median
 from typing import Literal
 
 from astro_ood.stats.scores import LEAST_MAPS, Row
+from astro_ood.stats.testing import ALPHA
 
 Status = Literal["usable", "undecided", "fails", "copies"]
 _NAMES = {
@@ -101,10 +102,10 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
     worst = max(bad, key=_floors)
     where = _length(worst) if isinstance(worst["scale"], float) else worst["scale"]
     if statistic == "spectrum_scatter":
-        much = f"{'too much' if worst['value'] > 0 else 'too little'} at {where} (x {exp(worst['value']):.2g}, {_floors(worst):.2g} floor sd)"
+        much = f"{'too much' if worst['value'] > 0 else 'too little'} at {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
     else:
         unit = f" {worst['unit']}" if worst["unit"] else ""
-        much = f"worst at {where}: {worst['value']:+.3g}{unit}, {_floors(worst):.2g} floor sd"
+        much = f"worst at {where}: {worst['value']:+.3g}{unit}, {_times(worst)} floor sd"
     return f"fails in the {_NAMES[statistic]}: {much}{_by_size(head)}"
 
 
@@ -112,7 +113,7 @@ def _run(run: list[Row], scales: list[Row]) -> str:
     """A range of neighbouring scales that are off in the same direction."""
     worst = max(run, key=_floors)
     amount = (
-        f"{'too much' if worst['value'] > 0 else 'too little'} power (x {exp(worst['value']):.2g}, {_floors(worst):.2g} floor sd)"
+        f"{'too much' if worst['value'] > 0 else 'too little'} power (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
     )
     if len(run) == len(scales):
         return f"at all scales: {amount}"
@@ -127,7 +128,7 @@ def _run(run: list[Row], scales: list[Row]) -> str:
 
 def _by_size(head: Row) -> str:
     """Remark where the size of a difference speaks although its p-value cannot."""
-    return "" if head["p_adjusted"] <= 0.05 else f" (by its size; the p-value, {_p(head)}, could not show it)"
+    return "" if head["p_adjusted"] <= ALPHA else f" (by its size; the p-value, {_p(head)}, could not show it)"
 
 
 def _passed(heads: dict[str, Row]) -> list[str]:
@@ -139,19 +140,19 @@ def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
     row = own[0]
     few = min(row["n_real"], row["n_inverted"])
     least = heads["spectrum"]["p_min"]
-    sentences = [f"{_hidden(hidden)} could not have been seen; no p below {least:.2g} can occur with these numbers of maps."]
+    sentences = [f"D{_hidden(hidden)[1:]} could not have been seen; no p below {least:.2g} can occur with these numbers of maps."]
     if few < LEAST_MAPS:
         sentences.append(f"Fewer than {LEAST_MAPS} real maps on either side ({few}) never allow more than this.")
     return sentences
 
 
 def _undecided(own: list[Row], heads: dict[str, Row], hidden: float) -> str:
-    row = own[0]
+    row, least = own[0], heads["spectrum"]["p_min"]
+    tests = sum(head["p"] is not None for head in heads.values())
     groups = f"{row['n_real']} held-out and {row['n_inverted']} inverted maps" if row["held_out"] else f"{row['n_real']} real maps"
-    return (
-        f"undecided: with {groups} no p below {heads['spectrum']['p_min']:.2g} can occur, and"
-        f" {_hidden(hidden)[0].lower()}{_hidden(hidden)[1:]} could not have been seen"
-    )
+    short = tests * least > ALPHA or min(row["n_real"], row["n_inverted"]) < LEAST_MAPS
+    attainable = f" no p below {least:.2g} can occur, and" if short else ""
+    return f"undecided: with {groups}{attainable} {_hidden(hidden)} could not have been seen"
 
 
 def _usable(own: list[Row], hidden: float) -> str:
@@ -161,7 +162,7 @@ def _usable(own: list[Row], hidden: float) -> str:
     against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
     return (
         f"usable down to {_length(smallest)} for the power spectrum: no difference from {against} detected;"
-        f" {_hidden(hidden)[0].lower()}{_hidden(hidden)[1:]} could not have been seen"
+        f" {_hidden(hidden)} could not have been seen"
     )
 
 
@@ -195,12 +196,21 @@ def _hidden_factor(own: list[Row]) -> float:
 
 def _hidden(factor: float) -> str:
     """Spectral differences that the test could not see, as a subject."""
-    shown = f"{100 * (factor - 1):.0f} %" if log(factor) < log(2) else f"a factor of {factor:.2g}"
-    return f"Differences below {shown} in P(k)"
+    shown = f"{100 * (factor - 1):.0f} %" if log(factor) < log(2) else f"a factor of {_ratio(factor)}"
+    return f"differences below {shown} in P(k)"
 
 
 def _floors(row: Row) -> float:
     return abs(row["value"]) / row["floor"] if row["floor"] else float("inf")
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+def _times(row: Row) -> str:
+    """Size of a difference in floor standard deviations."""
+    return f"{_floors(row):.1f}" if _floors(row) < 10 else f"{_floors(row):.0f}"
 
 
 def _length(row: Row) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
+
+from astro_ood.errors import InputError
+from astro_ood.maps import read_map
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -54,3 +58,13 @@ TAN = {
     "CDELT1": -0.01,
     "CDELT2": 0.02,
 }
+
+
+def refuses(code: str, path: Path, **options: Any) -> str:
+    """The one-line message with which a file is refused."""
+    with pytest.raises(InputError, match=rf"^AOD-{code} ") as caught:
+        read_map(path, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert path.name in text
+    return text

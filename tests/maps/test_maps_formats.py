@@ -2,16 +2,9 @@ import h5py
 import numpy as np
 import pytest
 import zarr
-from maps_support import noise
+from maps_support import noise, refuses
 
-from astro_ood.errors import InputError
 from astro_ood.maps import collect, inspect, read_map
-
-
-def refuses(code, path, **options):
-    with pytest.raises(InputError, match=rf"^AOD-{code} ") as caught:
-        read_map(path, **options)
-    return str(caught.value)
 
 
 @pytest.fixture

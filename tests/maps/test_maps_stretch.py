@@ -63,7 +63,7 @@ def test_in18_constant_and_in19_negative():
         Stretch.fit([Map(np.ones((16, 16)))], "linear")
     with pytest.raises(InputError, match="AOD-IN18"):
         Stretch.fit([])
-    bad = Map(np.r_[np.zeros(64), np.ones(192)].reshape(16, 16), name="dark")
+    bad = Map(np.r_[np.zeros(64), np.ones(192)].reshape(16, 16), name="dark", unit="K")
     with pytest.raises(InputError, match=r"AOD-IN19 dark: 64 of 256 pixels \(25.00%\) are <= 0.*asinh"):
         Stretch.fit([*positive(), bad], "log10")
     with pytest.raises(InputError, match="AOD-IN19 dark"):
@@ -123,6 +123,21 @@ def test_in23_units_are_converted_or_refused():
     for other in ("K", "", "odd"):
         with pytest.raises(InputError, match=r"AOD-IN23 maps: m0 is in Jy, but m0"):
             FieldBatch.from_maps([*positive(1, unit="Jy"), *positive(1, seed=9, unit=other)], Stretch("linear", 0, 1))
+
+
+def test_the_stretch_is_fitted_in_one_unit():
+    jy = positive(2, unit="Jy")
+    mjy = [Map(m.data * 1000, "mJy", m.name, m.region) for m in jy]
+    mixed = Stretch.fit([jy[0], mjy[1]], "log10")
+    assert (mixed.low, mixed.high) == pytest.approx(tuple(Stretch.fit(jy, "log10").to_dict()[k] for k in ("low", "high")))
+    with pytest.raises(InputError, match="AOD-IN23"):
+        Stretch.fit([jy[0], Map(jy[1].data, "K")])
+
+
+def test_a_diverged_sample_is_named():
+    batch = FieldBatch(np.full((1, 1, 16, 16), 1e3, np.float32), ("sample-3",), ("s",), Stretch("log10", 0, 1))
+    with pytest.raises(InputError, match="AOD-IN17 sample-3"):
+        batch.to_maps()
 
 
 def test_in24_pixel_scales():

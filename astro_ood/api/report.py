@@ -1,0 +1,184 @@
+"""From the stores of a run to what its report shows."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from astro_ood import __version__
+from astro_ood.api.run import Run, real_maps
+from astro_ood.maps import Map, Stretch
+from astro_ood.report.content import (
+    DataCard,
+    Gallery,
+    InversionCard,
+    LatentCard,
+    NoveltyCard,
+    Pdf,
+    ReportData,
+    Spectra,
+    Verdict,
+)
+from astro_ood.stats.spectrum import power_spectrum
+from astro_ood.stores import Store, open_shards, open_store
+
+SHOWN = 6
+_NAMES = {"held_out": "real (held out)", "real": "real (inverted)", "synthetic": "synthetic"}
+
+
+def collect_report(run: Run, title: str) -> ReportData:
+    """Everything that the report of a finished run shows.
+
+    Parameters
+    ----------
+    run : Run
+    title : str
+        Title of the page; the name of the run where it is empty.
+    """
+    fields, prior = (open_store(path, stage=stage) for path, stage in ((run.paths.fields, "fields"), (run.paths.prior, "prior")))
+    inverted, held_out = real_maps(run)
+    curves, scores = run.scores.curves, run.scores
+    return ReportData(
+        name=run.root.name,
+        title=title or run.root.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        commands=[
+            f"snakemake --cores all --configfile {run.root.as_posix()}/config.yaml",
+            f"astro-ood verify {run.root.as_posix()}",
+        ],
+        verdict=Verdict(scores.status, scores.verdict, scores.sentences),  # type: ignore[arg-type]
+        data=_data(fields, inverted, held_out),
+        inversion=_inversion(run, fields),
+        model=_model(run.latents.attrs["model_card"], prior),
+        latents=_latents(run, prior),
+        gallery=_gallery(run, inverted, held_out, log=curves["log"]),
+        spectra=Spectra(
+            k=np.array(curves["k"]),
+            k_unit=curves["k_unit"],
+            power={_NAMES.get(name, name): np.array(p) for name, p in curves["power"].items()},
+            floor=np.array([row["floor"] for row in _scales(scores.rows, "spectrum")], dtype=float),
+        ),
+        pdf=Pdf(np.array(curves["pdf_edges"]), {_NAMES.get(name, name): np.array(d) for name, d in curves["pdf"].items()}),
+        novelty=_novelty(curves["novelty"], run, inverted),
+        rows=scores.rows,
+        provenance=[_stage(entry) for entry in run.provenance["stores"]],
+    )
+
+
+def _scales(rows: list[dict[str, Any]], statistic: str) -> list[dict[str, Any]]:
+    return [r for r in rows if r["set"] == "synthetic" and r["statistic"] == statistic and r["scale"] is not None]
+
+
+def _data(fields: Store, inverted: list[Map], held_out: list[Map]) -> DataCard:
+    attrs = fields.attrs
+    stretch = Stretch.from_dict(attrs["stretch"])
+    return DataCard(
+        unit=fields.unit("field"),
+        patch=inverted[0].shape[1:],
+        pixel_scale=inverted[0].pixel_scale,
+        stretch=stretch.to_dict(),
+        regions={"inverted": sorted({m.region for m in inverted}), "held_out": sorted({m.region for m in held_out})},
+        n_inverted=len(inverted),
+        n_held_out=len(held_out),
+        files=attrs["files"],
+        skipped=[{"path": path, "message": message} for path, message in attrs["skipped"]],
+        notes=attrs["notes"],
+    )
+
+
+def _inversion(run: Run, fields: Store) -> InversionCard:
+    store = open_shards(run.root / "latents", "latents")
+    origin, times = store.attrs["origin"], store.attrs["check_t_0"]
+    main, error, checks = (store.load(name) for name in ("round_trip", "latent_error", "round_trip_check"))
+    split = fields.attrs["split"]
+    rows = [
+        {
+            "id": name,
+            "split": split[item],
+            "round_trip": {origin["t_0"]: float(main[i]), **{t: float(c) for t, c in zip(times, checks[i], strict=True)}},
+            "latent_error": float(error[i]),
+        }
+        for i, (item, name) in enumerate(zip(store.items, store.attrs["ids"], strict=True))
+    ]
+    return InversionCard(origin["preset"], origin["t_0"], origin["n_steps"], store.attrs["evaluations"], rows)
+
+
+def _model(card: dict[str, Any], prior: Store) -> dict[str, Any]:
+    recorded = prior.manifest.model or {}
+    trained = card.get("trained_on", {})
+    return {
+        "name": recorded.get("name", ""),
+        "sha256": recorded.get("sha256", ""),
+        "licence": card.get("licence", "not stated"),
+        "parameters": card.get("parameters", "not stated"),
+        "trained_on": f"photographs {', '.join(trained['photographs'])} ({trained['source']})" if trained else "not stated",
+    }
+
+
+def _latents(run: Run, prior: Store) -> LatentCard:
+    proposals = open_store(run.paths.proposals, stage="proposals")
+    z = np.asarray(run.latents)[_inverted_rows(run)]
+    spectra = [power_spectrum(x[:, 0], window=None, n_bins=12) for x in (z, proposals.load("z"))]
+    attrs = proposals.attrs
+    accepted, n = prior.attrs["held_out_accepted"]
+    return LatentCard(
+        geometry=prior.attrs["geometry"],
+        k=spectra[0].k,
+        power_inverted=spectra[0].power,
+        power_proposed=spectra[1].power,
+        prior=prior.attrs["kind"],
+        proposal={"kind": attrs["kind"], "k": int(proposals.load("parents").shape[1]), "n": len(attrs["ids"])},
+        criteria=attrs["criteria"],
+        tally=attrs["tally"],
+        held_out_accepted=(accepted, n) if n else None,
+    )
+
+
+def _inverted_rows(run: Run) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.array(run.fields.attrs["split"]) == "inverted"
+
+
+def _gallery(run: Run, inverted: list[Map], held_out: list[Map], *, log: bool) -> Gallery:
+    store = open_shards(run.root / "latents", "latents")
+    reconstructed = store.load("reconstruction")[_inverted_rows(run)][:SHOWN, 0]
+    synthetic = run.samples
+    shown = {"real (held out)": held_out[:SHOWN], "real (inverted)": inverted[:SHOWN]}
+    names = {label: [m.name for m in maps] for label, maps in shown.items()}
+    stacks = [np.array([m.data[0] for m in maps]).reshape(-1, *inverted[0].shape[1:]) for maps in shown.values()]
+    return Gallery(
+        real_held_out=stacks[0],
+        real_inverted=stacks[1],
+        reconstructed=reconstructed,
+        synthetic=np.asarray(synthetic.data[: 2 * SHOWN, 0].compute()),
+        names={**names, "reconstructed": names["real (inverted)"], "synthetic": synthetic.ids[: 2 * SHOWN]},
+        log=log,
+    )
+
+
+def _novelty(record: dict[str, Any], run: Run, inverted: list[Map]) -> NoveltyCard:
+    closest, samples = record["closest"], np.asarray(run.samples)[:, 0]
+    return NoveltyCard(
+        ratio=record["ratio"],
+        copy_rate=record["copy_rate"],
+        threshold=record["threshold"],
+        samples=np.array(record["synthetic"]),
+        reference=np.array(record["reference"]),
+        pair_synthetic=np.array([samples[i] for i, _, _ in closest]),
+        pair_inverted=np.array([inverted[j].data[0] for _, j, _ in closest]),
+        pair_distance=np.array([d for _, _, d in closest]),
+        pair_names=[(run.samples.ids[i], inverted[j].name) for i, j, _ in closest],
+    )
+
+
+def _stage(entry: dict[str, Any]) -> dict[str, Any]:
+    states = Counter(item["state"] for item in entry["inputs"].values())
+    return {
+        **entry,
+        "inputs_ok": set(states) <= {"current"},
+        "versions": entry.get("versions") or {"python": sys.version.split()[0]},
+    }

@@ -1,0 +1,302 @@
+"""The report: one HTML page that needs nothing but itself.
+
+No script, no font, no request; a content security policy forbids them, whatever a title, a file name or a header may hold. Every
+value passes through jinja2's escaping. The page is written for a reader who never saw the project: first the verdict in words, then
+what it rests on, last how to repeat it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from astro_ood.errors import RunError
+from astro_ood.report import figures, words
+from astro_ood.report.content import (
+    HELD_OUT,
+    INVERTED,
+    RECONSTRUCTED,
+    SYNTHETIC,
+    DataCard,
+    FloatArray,
+    Gallery,
+    InversionCard,
+    LatentCard,
+    NoveltyCard,
+    Pdf,
+    ReportData,
+    Row,
+    Spectra,
+    Verdict,
+)
+from astro_ood.report.images import Picture, map_png, svg
+from astro_ood.report.scores import write_text
+
+__all__ = [
+    "DataCard",
+    "Gallery",
+    "InversionCard",
+    "LatentCard",
+    "NoveltyCard",
+    "Pdf",
+    "ReportData",
+    "Spectra",
+    "Verdict",
+    "render",
+    "write_report",
+]
+
+MAX_BYTES = 5_000_000
+MAP_BYTES = 1_500_000
+MAX_ROWS = 200
+_SHOWN, _MOST, _PAIRS = 12, 48, 6
+_SIDES = (256, 192, 128, 96, 64, 48, 32)
+
+STATUS = {
+    "usable": ("Usable", "every statistic that could have shown a difference agrees with held-out real maps, and no map is a copy"),
+    "undecided": ("Undecided", "no difference was found, but with so few maps one could have been missed"),
+    "fails": ("Fails", "at least one statistic differs from real maps by more than chance allows"),
+    "copies": ("Copies", "some maps are too close to the real maps that they were made from"),
+}
+_SETS = {
+    HELD_OUT: ("Real, held out", "Real maps that the method never saw: the yardstick."),
+    INVERTED: ("Real, inverted", "Real maps that were turned into latents."),
+    RECONSTRUCTED: ("Reconstructed", "The same maps in the same order, decoded from their latents: what the network can carry."),
+    SYNTHETIC: ("Synthetic", "New maps, decoded from new latents, in the order in which they were made; none was picked."),
+}
+
+
+def render(data: ReportData) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    data : ReportData
+
+    Returns
+    -------
+    str
+        A whole document. Maps are reduced until they take less than `MAP_BYTES` together.
+    """
+    for side in _SIDES:
+        shown, pairs, limits = _maps(data, side)
+        if (
+            sum(len(item["uri"]) for row in shown for item in row["maps"]) + sum(len(u) for p in pairs for u in p["uris"])
+            < MAP_BYTES
+        ):
+            break
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            status=STATUS,
+            pictures=_pictures(data, limits),
+            findings=_findings(data),
+            gallery=shown,
+            pairs=pairs,
+            medians=words.medians(data.inversion),
+            geometry=_geometry(data.latents.geometry),
+            whole=[row for row in data.rows if words.is_whole(row) and row["set"] == SYNTHETIC],
+            scales=[row for row in data.rows if not words.is_whole(row) and row["set"] == SYNTHETIC],
+            comparison=_comparison(data.rows),
+            limits=words.limits(data),
+            tiles=_tiles(data),
+            max_rows=MAX_ROWS,
+        )
+    )
+
+
+def write_report(data: ReportData, path: Path | str) -> Path:
+    """Write the page, whole or not at all.
+
+    Raises
+    ------
+    RunError
+        The page would be larger than `MAX_BYTES` although the maps were reduced.
+    """
+    path = Path(path)
+    text = render(data)
+    n_bytes = len(text.encode("utf-8", errors="replace"))
+    if n_bytes >= MAX_BYTES:
+        raise RunError(
+            "RN30", path, f"the page takes {n_bytes / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB", "shorten the notes"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=words.clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "signed": words.signed,
+        "percent": words.percent,
+        "probability": words.probability,
+        "equality": words.equality,
+        "moment": words.moment,
+        "sentence": words.sentence,
+        "unit": words.unit,
+        "size": words.size,
+        "statistic": words.statistic,
+    }
+    environment.globals |= {"criteria_names": words.CRITERIA, "count": words.count, "interval": words.interval}
+    return environment
+
+
+def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Picture]:
+    latents = data.latents
+    spectra = (latents.k, latents.power_inverted, latents.power_proposed)
+    found = {
+        "bar": svg(
+            figures.colour_bar(*limits, data.data.unit, data.gallery.log),
+            f"Colour bar of all maps, from {_end(limits[0], data)} (dark blue) to {_end(limits[1], data)} (yellow).",
+        ),
+        "inversion": svg(figures.inversion_figure(data.inversion), words.inversion_finding(data.inversion)),
+        "latents": svg(figures.latents_figure(*spectra), words.latent_finding(*spectra)),
+        "spectra": svg(figures.spectra_figure(data.spectra), words.spectrum_finding(data.spectra)),
+    }
+    if data.pdf is not None:
+        found["pdf"] = svg(figures.pdf_figure(data.pdf, data.data.unit, data.gallery.log), words.pdf_finding(data.pdf))
+    if data.novelty is not None:
+        found["novelty"] = svg(figures.novelty_figure(data.novelty), words.novelty_finding(data.novelty))
+    return found
+
+
+def _end(value: float, data: ReportData) -> str:
+    return f"{words.number(10**value if data.gallery.log else value)} {words.unit(data.data.unit)}".strip()
+
+
+def _findings(data: ReportData) -> dict[str, str]:
+    return {"baselines": words.baseline_finding(data.rows)}
+
+
+def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[float, float]]:
+    """Rows of the gallery, closest pairs, and the limits that they share."""
+    gallery = data.gallery
+    sets = {
+        HELD_OUT: gallery.real_held_out,
+        INVERTED: gallery.real_inverted,
+        RECONSTRUCTED: gallery.reconstructed,
+        SYNTHETIC: gallery.synthetic,
+    }
+    limits = _limits(sets, gallery.log)
+    shape = _shape(data)
+    rows = []
+    for name, maps in sets.items():
+        title, note = _SETS[name]
+        names = gallery.names.get(name, ())
+        items = []
+        for i, values in enumerate(maps[:_MOST]):
+            label = str(names[i]) if i < len(names) else f"{i + 1}"
+            items.append(
+                {"name": label, "alt": _map_alt(title, label, values, data), "uri": _png(values, limits, gallery.log, side)}
+            )
+        if items:
+            rows.append({"title": title, "note": note, "maps": items, "shown": _SHOWN, "total": len(maps), "shape": shape})
+    pairs = []
+    if data.novelty is not None:
+        card = data.novelty
+        for i in range(min(_PAIRS, len(card.pair_distance))):
+            both = [_png(m[i], limits, gallery.log, side) for m in (card.pair_synthetic, card.pair_inverted)]
+            names = card.pair_names[i] if i < len(card.pair_names) else ("synthetic", "inverted")
+            pairs.append({"uris": both, "names": names, "distance": float(card.pair_distance[i]), "shape": shape})
+    return rows, pairs, limits
+
+
+def _shape(data: ReportData) -> tuple[int, int]:
+    """Width and height of a map on the sky, in arbitrary pixels."""
+    height, width = data.gallery.synthetic.shape[1:]
+    dy, dx = data.data.pixel_scale or (1.0, 1.0)
+    return max(1, round(100 * width * dx)), max(1, round(100 * height * dy))
+
+
+def _shown(values: FloatArray, log: bool) -> FloatArray:
+    x = np.asarray(values, dtype=np.float64)
+    x = np.where(np.isfinite(x), x, np.nan)
+    return np.asarray(np.log10(np.where(x > 0, x, np.nan))) if log else x
+
+
+def _png(values: FloatArray, limits: tuple[float, float], log: bool, side: int) -> str:
+    return map_png(_shown(values, log), *limits, side)
+
+
+def _limits(sets: dict[str, FloatArray], log: bool) -> tuple[float, float]:
+    """Ends of the colour bar: 0.5 % and 99.5 % of the real maps."""
+    real = [sets[name] for name in (HELD_OUT, INVERTED) if len(sets[name])] or [sets[SYNTHETIC]]
+    values = np.concatenate([_shown(r, log).ravel() for r in real])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.quantile(values, [0.005, 0.995])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def _map_alt(title: str, label: str, values: FloatArray, data: ReportData) -> str:
+    good = np.asarray(values)[np.isfinite(values)]
+    if not len(good):
+        return f"{title} map {label}: no value."
+    middle, low, high = (words.number(x) for x in (np.median(good), good.min(), good.max()))
+    return f"{title} map {label}: median {middle}, from {low} to {high} {words.unit(data.data.unit)}".strip() + "."
+
+
+def _geometry(g: Any) -> list[dict[str, Any]]:
+    """Rows of the geometry table: what, measured, predicted by |mu| and s, white noise."""
+    d = float(g["d"])
+
+    def row(name: str, note: str, measured: Any, predicted: Any, white: Any) -> dict[str, Any]:
+        return {"name": name, "note": note, "measured": measured, "predicted": predicted, "white": white}
+
+    return [
+        row("Distance between two latents", "Euclidean", g["distance"], g["distance_predicted"], np.sqrt(2 * d)),
+        row("Angle between two latents", "at the origin, degrees", g["angle"], g["angle_predicted"], 90.0),
+        row("Spread s per dimension", "around the common centre", g["s"], None, 1.0),
+        row("Distance |μ| of the centre from the origin", "bias of few maps removed", g["mu"], None, 0.0),
+        row("Separation |μ| / ∜d", "above 1: told apart from the network's own domain", g["separation"], None, 0.0),
+        row("Standard deviation of pixels", "", g["std"], None, 1.0),
+        row("Excess kurtosis of pixels", "0 for a Gaussian", g["kurtosis"], None, 0.0),
+        row("Correlation of neighbouring pixels", "0 if independent", g["lag_1"], None, 0.0),
+        row("Effective number of dimensions", "fewer than d: pixels move together", g["effective_dimension"], None, d),
+    ]
+
+
+def _comparison(rows: Sequence[Row]) -> dict[str, Any]:
+    """Statistics against sets: the samples beside every baseline."""
+    whole = [row for row in rows if words.is_whole(row)]
+    sets = sorted({str(row["set"]) for row in whole}, key=lambda name: (name != SYNTHETIC, name))
+    names = list(dict.fromkeys(str(row["statistic"]) for row in whole))
+    cells = {(str(row["statistic"]), str(row["set"])): row for row in whole}
+    return {"sets": sets, "rows": [(name, [cells.get((name, s)) for s in sets]) for name in names]}
+
+
+def _tiles(data: ReportData) -> list[tuple[str, str]]:
+    """A few numbers that say what happened."""
+    card, n = data.data, len(data.gallery.synthetic)
+    tiles = [
+        (f"{words.number(card.n_inverted)} → {words.number(n)}", "real maps inverted → new maps made"),
+        (words.number(card.n_held_out), "real maps held out for the comparison"),
+    ]
+    trip = words.medians(data.inversion)["round_trip"]
+    if trip:
+        nearest = min(trip, key=lambda t: abs(float(t) - data.inversion.t_0))
+        tiles.append((words.percent(trip[nearest]), f"median round-trip error at t₀ = {words.number(float(nearest), 4)}"))
+    own = words.standing(data.rows, SYNTHETIC)
+    if sum(own):
+        tiles.append((f"{own[0]} of {sum(own)}", f"statistics agree ({own[1]} differ, {own[2]} undecided)"))
+    if data.novelty is not None:
+        tiles.append(
+            (f"{round(data.novelty.copy_rate * len(data.novelty.samples))} of {len(data.novelty.samples)}", "new maps are copies")
+        )
+    return tiles

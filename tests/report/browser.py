@@ -1,0 +1,92 @@
+"""A headless Chromium, spoken to over a pipe (DevTools protocol), so that a page can be measured as a reader sees it."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+
+BINARY = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+]
+
+
+class Browser:
+    """One page of a browser; `events` holds everything that it reported."""
+
+    def __init__(self, profile):
+        here, there = os.pipe(), os.pipe()
+        # The browser reads commands from descriptor 3 and writes answers to 4.
+        shell = f'exec "$@" 3<&{here[0]} 4>&{there[1]}'
+        command = ["bash", "-c", shell, "bash", BINARY, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        self.process = subprocess.Popen(command, pass_fds=(here[0], there[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(here[0])
+        os.close(there[1])
+        self.out, self.into = os.fdopen(here[1], "wb", buffering=0), os.fdopen(there[0], "rb")
+        self.buffer, self.n, self.session, self.events = b"", 0, None, []
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.send(f"{domain}.enable")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.out.close()
+        self.into.close()
+        self.process.terminate()
+        self.process.wait(20)
+
+    def send(self, method, **parameters):
+        """Call a method and return its result."""
+        self.n += 1
+        message = {"id": self.n, "method": method, "params": parameters} | ({"sessionId": self.session} if self.session else {})
+        self.out.write(json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != self.n:
+            self.events.append(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def open(self, path, width=1280, height=900, scheme="light"):
+        """Load a file at a given width and colour scheme."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.events.clear()
+        self.send("Page.navigate", url=path.as_uri())
+        while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
+            self.events.append(self._read())
+
+    def js(self, expression):
+        """Value of a JavaScript expression in the page."""
+        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value")
+
+    def screenshot(self):
+        """PNG of the whole page."""
+        return base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+
+    def pdf(self):
+        """The page as printed."""
+        return base64.b64decode(self.send("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
+
+    def _read(self):
+        while b"\0" not in self.buffer:
+            chunk = self.into.read1(1 << 16)
+            if not chunk:
+                raise RuntimeError("the browser has gone")
+            self.buffer += chunk
+        message, self.buffer = self.buffer.split(b"\0", 1)
+        return json.loads(message)

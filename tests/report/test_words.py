@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_fixture import make, score
+
+from astro_ood.report import words
+from astro_ood.report.content import Pdf, Spectra
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.5, "−0.5"),
+        (1234.0, "1\u202f234"),
+        (1.5e20, "1.5 × 10²⁰"),
+        (1e21, "10²¹"),
+        (2.5e-7, "2.5 × 10⁻⁷"),
+        (1_812_481, "1\u202f812\u202f481"),
+        (99.96, "100"),
+        (float("nan"), "–"),
+        (None, "–"),
+        ("?", "–"),
+    ],
+)
+def test_numbers_are_printed_as_people_write_them(value, text):
+    assert words.number(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_printed_number_is_within_half_a_digit(x):
+    plain = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-", "\u202f ")
+    text = words.number(x, 6).translate(plain)
+    mantissa, _, exponent = text.partition("×10")
+    if text.startswith(("10", "-10")) and abs(x) >= 1e5:
+        mantissa, exponent = (text, "0") if "×" in text else (text[: text.index("10")] + "1", text[text.index("10") + 2 :])
+    if "×" in words.number(x, 6):
+        mantissa, _, exponent = text.partition("×10")
+    elif words.number(x, 6).lstrip("−").startswith("10⁻"):
+        mantissa, exponent = ("-1" if x < 0 else "1"), text.lstrip("-")[2:]
+    # overflow at the very end of the range rounds to infinity
+    with np.errstate(over="ignore"):
+        found = np.float64(mantissa) * np.float64(10.0) ** int(exponent or 0)
+    assert found == pytest.approx(x, rel=1e-5, abs=5e-324) or not np.isfinite(found)
+
+
+@pytest.mark.parametrize(
+    ("unit", "text"), [("cm-2", "cm⁻²"), ("Jy / beam", "Jy / beam"), ("erg / (s cm2)", "erg / (s cm²)"), ("K2", "K²"), ("", "")]
+)
+def test_units_have_raised_exponents(unit, text):
+    assert words.unit(unit) == text
+
+
+def test_p_values_have_a_bound_instead_of_a_zero():
+    assert [words.equality(p) for p in (0.0002, 0.0123, 0.5, None)] == ["< 0.001", "= 0.012", "= 0.50", "–"]
+
+
+def test_the_worst_scale_is_named():
+    k, power = np.array([0.1, 0.2, 0.3]), np.ones((5, 3))
+    spectra = Spectra(k, "cycles/pixel", {"real (held out)": power, "synthetic": power * [1, 1, np.e]}, np.array([0.1, 0.1, 0.25]))
+    text = words.spectrum_finding(spectra)
+    assert "at 2 of 3 scales" in text
+    assert "+1.0 in ln P (a factor of 2.7) at k = 0.3 cycles/pixel, 4 times the floor" in text
+
+
+def test_overlap_of_equal_densities_is_whole():
+    density = np.array([[0.5, 0.5]])
+    text = words.pdf_finding(Pdf(np.array([0.0, 1.0, 2.0]), {"real (held out)": density, "synthetic": density}))
+    assert "overlap by 100" in text
+
+
+def test_a_cheaper_method_that_does_as_well_is_named():
+    own = [score("pdf", 0, 0.5, "agrees"), score("spectrum", 0, 0.01, "differs")]
+    good = [score("pdf", 0, 0.5, "agrees", name="IAAFT"), score("spectrum", 0, 0.5, "agrees", name="IAAFT")]
+    bad = [score("pdf", 0, 0.5, "differs", name="augmentation"), score("spectrum", 0, 0.5, "differs", name="augmentation")]
+    assert "alone IAAFT would do" in words.baseline_finding(own + good + bad)
+    assert "No cheaper method does as well" in words.baseline_finding(own + bad)
+
+
+def test_limits_state_numbers_power_and_what_is_open():
+    text = " ".join(words.limits(make()))
+    assert "48 synthetic maps were all made from 6 real maps" in text
+    assert "not below 0.011" in text
+    assert "Minkowski functionals, bispectrum" in text
+    assert "below 42\u202f% could not have been seen" in text
+
+
+def test_what_disguises_text_is_replaced():
+    assert words.clean("a\x00b\u202ec\ud800") == "a\ufffdb\ufffdc\ufffd"

@@ -1,0 +1,130 @@
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from astro_ood.errors import InputError
+from astro_ood.stats.testing import attainable_p, floor, holm, permutation_p
+
+
+def rejections(p, level=0.05):
+    return np.mean(np.asarray(p) <= level)
+
+
+def test_enumerated_p_equals_scipy():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=7), rng.normal(0.8, size=6)
+    expected = stats.permutation_test((a, b), lambda x, y: abs(x.mean() - y.mean()), alternative="greater", n_resamples=np.inf)
+    result = permutation_p(a, b, rng)
+    assert result.exact
+    assert result.n_permutations == comb(13, 6)
+    assert result.p == pytest.approx(expected.pvalue)
+    assert result.difference[0] == pytest.approx(b.mean() - a.mean())
+
+
+def test_max_t_equals_a_loop_over_partitions():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(4, 3)), rng.normal(0.7, size=(5, 3))
+    pool = np.concatenate([a, b])
+    sd = pool.std(axis=0)
+
+    def t(first):
+        rest = [i for i in range(9) if i not in first]
+        return np.abs(pool[rest].mean(axis=0) - pool[list(first)].mean(axis=0)) / sd
+
+    largest = np.array([t(first).max() for first in combinations(range(9), 4)])
+    observed = t((0, 1, 2, 3))
+    result = permutation_p(a, b, rng)
+    np.testing.assert_allclose(result.p_scale, [np.mean(largest >= v - 1e-12) for v in observed])
+    assert result.p == result.p_scale.min()
+
+
+@pytest.mark.parametrize("n", [8, 32])
+def test_p_is_uniform_for_exchangeable_sets(n):
+    p = []
+    for trial in range(400):
+        rng = np.random.default_rng([trial, n])
+        values = rng.exponential(size=(2 * n, 4)).cumsum(axis=1)
+        p.append(permutation_p(values[:n], values[n:], rng, n_permutations=199).p)
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert 0.02 < rejections(p) < 0.08
+
+
+def test_regions_as_units_keep_the_level_where_maps_do_not():
+    by_map, by_region = [], []
+    for trial in range(200):
+        rng = np.random.default_rng(trial)
+        regions = np.repeat(np.arange(8), 6)
+        a, b = (rng.normal(size=(8, 2))[regions] + 0.5 * rng.normal(size=(48, 2)) for _ in range(2))
+        by_map.append(permutation_p(a, b, rng, n_permutations=199).p)
+        by_region.append(permutation_p(a, b, rng, n_permutations=199, units_a=regions, units_b=regions).p)
+    assert rejections(by_map) > 0.3
+    assert rejections(by_region) < 0.09
+
+
+def test_power_statement_tells_what_is_found():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(40, 1))
+    bar = permutation_p(values[:20], values[20:], rng).detectable[0]
+    centred = values - np.repeat([values[:20].mean(), values[20:].mean()], 20)[:, None]
+    shift = np.repeat([0.0, 1.0], 20)[:, None]
+    assert permutation_p(*np.split(centred + 1.3 * bar * shift, 2), rng).p < 0.05
+    assert permutation_p(*np.split(centred + 0.7 * bar * shift, 2), rng).p > 0.05
+
+
+def test_minimum_is_reached_by_separated_groups():
+    a, b = np.arange(6.0), 100 + np.arange(6.0)
+    result = permutation_p(a, b, np.random.default_rng(3))
+    assert result.p == result.p_min == attainable_p(6, 6) == pytest.approx(2 / 924)
+    assert attainable_p(5, 6) == 1 / 462
+    assert attainable_p(30, 30, 499) == 1 / 500
+    assert permutation_p(np.arange(30.0), 100 + np.arange(30.0), np.random.default_rng(4), n_permutations=499).p == 1 / 500
+
+
+def test_own_statistic():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(20, 2)), 4 * rng.normal(size=(20, 2))
+
+    def ln_sd(one, two):
+        return np.log(two.std(axis=0) / one.std(axis=0))
+
+    assert permutation_p(a, b, rng, statistic=ln_sd, n_permutations=499).p == 1 / 500
+    assert permutation_p(a, b, rng, n_permutations=499).p > 0.01
+
+
+def test_a_scale_without_spread_says_nothing():
+    a, b = np.zeros((6, 2)), np.zeros((6, 2))
+    b[:, 1] = np.arange(6) + 10.0
+    result = permutation_p(a, b, np.random.default_rng(6))
+    assert result.p_scale[0] == 1.0
+    assert result.p == result.p_min
+
+
+def test_holm_by_hand_and_nan():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.01, np.nan, 0.02]), [0.02, np.nan, 0.02])
+    assert holm([]).shape == (0,)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_between_raw_and_bonferroni_and_monotone(p):
+    adjusted, raw = holm(p), np.array(p)
+    assert (adjusted >= raw).all()
+    assert (adjusted <= np.minimum(len(p) * raw, 1) + 1e-15).all()
+    assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+def test_floor_of_independent_maps_has_the_expected_size():
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(400, 3)) * [1.0, 2.0, 5.0]
+    found = floor(values, 10, 30, rng)
+    np.testing.assert_allclose(found.sd, values.std(axis=0) * np.sqrt(1 / 10 + 1 / 30), rtol=0.06)
+    np.testing.assert_allclose(found.quantiles[0], -1.96 * found.sd, rtol=0.15)
+    assert (found.n_a, found.n_b) == (10, 30)
+    np.testing.assert_allclose(found.resized(40, 120).sd, found.sd / 2)
+    with pytest.raises(InputError, match="AOD-IN40"):
+        floor(values, 300, 101, rng)
