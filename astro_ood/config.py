@@ -141,14 +141,13 @@ class Config(Section):
         """Directory of the run, relative to the current directory."""
         return Path("results") / self.name
 
-    def only(self, *sections: str) -> dict[str, Any]:
-        """Name, seed, data and further sections: what one stage depends on."""
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "data": self.data.model_dump(),
-            **{s: getattr(self, s).model_dump() for s in sections},
-        }
+    def only(self, *keys: str) -> dict[str, Any]:
+        """Name, seed, data and further sections: what one stage depends on, and what its store records."""
+        return self.model_dump(include={"name", "seed", "data", *keys})
+
+    def settings(self, *keys: str) -> str:
+        """The same as JSON text, which `load` takes: the argument of a rule, that a change elsewhere does not touch."""
+        return json.dumps(self.only(*keys))
 
 
 class _Loader(yaml.SafeLoader):

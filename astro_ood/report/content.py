@@ -239,7 +239,7 @@ class ReportData:
         ``name, sha256, licence`` and further facts of the network (``parameters``, ``trained_on``, ...).
     rows : sequence of mappings
         Scores with the keys of `scores.COLUMNS`. A row without `scale` stands for its statistic; the others are its scales.
-        `verdict` is ``agrees``, ``differs`` or ``undecided``; `set` is ``synthetic`` or the name of a baseline.
+        `verdict` is a key of `words.TONES`; `set` is ``synthetic`` or the name of a baseline.
     provenance : sequence of mappings
         ``stage, created, settings_hash, seed, versions, model, inputs_ok`` of each store.
     """
@@ -260,3 +260,8 @@ class ReportData:
     provenance: Sequence[Row]
     pdf: Pdf | None = None
     novelty: NoveltyCard | None = None
+
+    @property
+    def n_synthetic(self) -> int:
+        """Number of maps made, of which the gallery may hold the first ones only."""
+        return int(self.latents.proposal.get("n", len(self.gallery.synthetic)))

@@ -151,6 +151,7 @@ def _environment() -> Environment:
         "unit": words.unit,
         "size": words.size,
         "statistic": words.statistic,
+        "tone": words.tone,
     }
     environment.globals |= {"criteria_names": words.CRITERIA, "count": words.count, "interval": words.interval}
     return environment
@@ -192,6 +193,7 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
         RECONSTRUCTED: gallery.reconstructed,
         SYNTHETIC: gallery.synthetic,
     }
+    made = {HELD_OUT: data.data.n_held_out, SYNTHETIC: data.n_synthetic}
     limits = _limits(sets, gallery.log)
     shape = _shape(data)
     rows = []
@@ -205,7 +207,16 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
                 {"name": label, "alt": _map_alt(title, label, values, data), "uri": _png(values, limits, gallery.log, side)}
             )
         if items:
-            rows.append({"title": title, "note": note, "maps": items, "shown": _SHOWN, "total": len(maps), "shape": shape})
+            rows.append(
+                {
+                    "title": title,
+                    "note": note,
+                    "maps": items,
+                    "shown": _SHOWN,
+                    "total": made.get(name, data.data.n_inverted),
+                    "shape": shape,
+                }
+            )
     pairs = []
     if data.novelty is not None:
         card = data.novelty
@@ -283,7 +294,7 @@ def _comparison(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _tiles(data: ReportData) -> list[tuple[str, str]]:
     """A few numbers that say what happened."""
-    card, n = data.data, len(data.gallery.synthetic)
+    card, n = data.data, data.n_synthetic
     tiles = [
         (f"{words.number(card.n_inverted)} → {words.number(n)}", "real maps inverted → new maps made"),
         (words.number(card.n_held_out), "real maps held out for the comparison"),
@@ -294,7 +305,7 @@ def _tiles(data: ReportData) -> list[tuple[str, str]]:
         tiles.append((words.percent(trip[nearest]), f"median round-trip error at t₀ = {words.number(float(nearest), 4)}"))
     own = words.standing(data.rows, SYNTHETIC)
     if sum(own):
-        tiles.append((f"{own[0]} of {sum(own)}", f"statistics agree ({own[1]} differ, {own[2]} undecided)"))
+        tiles.append((f"{own[0]} of {sum(own)}", f"statistics agree ({own[1]} against, {own[2]} undecided)"))
     if data.novelty is not None:
         tiles.append(
             (f"{round(data.novelty.copy_rate * len(data.novelty.samples))} of {len(data.novelty.samples)}", "new maps are copies")

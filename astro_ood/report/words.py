@@ -29,7 +29,8 @@ from astro_ood.report.content import (
 
 MISSING = "–"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_EXPONENT = re.compile(r"(?<=[A-Za-zµ)²])(?:\*\*|\^)?\(?(-?\d+)\)?")
+# cm-2, cm**-2, cm^(-2); the 10 of a log10 is no exponent
+_EXPONENT = re.compile(r"(?<=[A-Za-zµ)])(?<!log)(?:(?:\*\*|\^)(?:\((-?\d+)\)|(-?\d+))|(-?\d+))")
 # Control characters, lone surrogates, and marks that reverse the direction of the text around them.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
@@ -41,15 +42,24 @@ CRITERIA = {
 STATISTICS = {
     "pdf": "one-point distribution (PDF)",
     "spectrum": "power spectrum",
-    "spectrum_sd": "scatter of the power spectrum between maps",
+    "spectrum_scatter": "scatter of the power spectrum between maps",
     "structure": "structure function",
     "minkowski": "Minkowski functionals",
     "bispectrum": "bispectrum",
     "peaks": "peak counts",
     "scattering": "wavelet scattering",
     "moments": "moments",
-    "novelty_nn": "novelty: nearest neighbour",
+    "novelty_nn": "novelty: distance to the nearest real map",
     "novelty_copy": "novelty: copies",
+    "novelty_parent": "novelty: correlation with the parent",
+}
+# What the verdict of one statistic means for the reader
+TONES = {
+    "no difference detected": "agrees",
+    "novel": "agrees",
+    "different": "differs",
+    "copies": "copies",
+    "undecided": "undecided",
 }
 
 
@@ -95,9 +105,12 @@ def finite(value: Any) -> float | None:
     return x if math.isfinite(x) else None
 
 
-def interval(low: Any, high: Any) -> str:
-    """Two signed ends; a dash where one is missing."""
-    return MISSING if finite(low) is None or finite(high) is None else f"{signed(low)} … {signed(high)}"
+def interval(low: Any, high: Any, signs: bool = True) -> str:
+    """Both ends; a dash where one is missing."""
+    if finite(low) is None or finite(high) is None:
+        return MISSING
+    write = signed if signs else number
+    return f"{write(low)} … {write(high)}"
 
 
 def moment(text: str) -> str:
@@ -135,7 +148,7 @@ def sentence(text: str) -> str:
 
 def unit(text: str) -> str:
     """Unit as it is printed: ``cm-2`` becomes cm⁻²."""
-    return _EXPONENT.sub(lambda m: m[1].translate(_RAISED), text)
+    return _EXPONENT.sub(lambda m: m[m.lastindex or 0].translate(_RAISED), clean(text)).replace("log10", "log₁₀")
 
 
 def size(n_bytes: Any) -> str:
@@ -258,10 +271,15 @@ def novelty_finding(card: NoveltyCard) -> str:
     )
 
 
+def tone(verdict: str) -> str:
+    """``agrees``, ``differs``, ``copies``, ``undecided``, or ``other`` for a word that is not known."""
+    return TONES.get(verdict, "other")
+
+
 def standing(rows: Sequence[Row], name: str) -> tuple[int, int, int]:
-    """How many statistics of a set agree, differ and stay undecided."""
-    words = [str(row.get("verdict", "")) for row in rows if is_whole(row) and row.get("set") == name]
-    return words.count("agrees"), words.count("differs"), words.count("undecided")
+    """How many statistics of a set agree with real maps, speak against it, and stay undecided."""
+    tones = [tone(str(row.get("verdict", ""))) for row in rows if is_whole(row) and row.get("set") == name]
+    return tones.count("agrees"), tones.count("differs") + tones.count("copies"), tones.count("undecided")
 
 
 def baseline_finding(rows: Sequence[Row]) -> str:
@@ -275,10 +293,8 @@ def baseline_finding(rows: Sequence[Row]) -> str:
         return "No cheaper method was compared."
     own = standing(rows, SYNTHETIC)
     total = sum(own)
-    parts = [f"{name} on {a} (differs on {d})" for name in others for a, d, _ in [standing(rows, name)]]
-    text = (
-        f"The synthetic maps agree with real maps on {own[0]} of {total} statistics (they differ on {own[1]}); {'; '.join(parts)}."
-    )
+    parts = [f"{name} on {a} ({d} against it)" for name in others for a, d, _ in [standing(rows, name)]]
+    text = f"The synthetic maps agree with real maps on {own[0]} of {total} statistics ({own[1]} against them); {'; '.join(parts)}."
     rivals = [name for name in others if standing(rows, name)[1] <= own[1] and standing(rows, name)[0] >= own[0]]
     if rivals:
         return (
@@ -290,7 +306,7 @@ def baseline_finding(rows: Sequence[Row]) -> str:
 
 def limits(data: ReportData) -> list[str]:
     """What this run cannot show."""
-    n_i, n_h, n_s = data.data.n_inverted, data.data.n_held_out, len(data.gallery.synthetic)
+    n_i, n_h, n_s = data.data.n_inverted, data.data.n_held_out, data.n_synthetic
     found = [
         f"The {count(n_s, 'synthetic map')} were all made from {count(n_i, 'real map')}. They inherit what those few maps happen to be: "
         f"however many are drawn, they hold no more independent information than {count(n_i, 'map')} do. Do not count them as "
@@ -330,7 +346,7 @@ def _power(rows: Sequence[Row]) -> list[str]:
             f"With these numbers of maps no test can give p below {probability(least)}, and after correction for "
             f"{count(m, 'statistic')} not below {probability(min(1.0, m * least))}."
         )
-    open_ = [statistic(str(row["statistic"])) for row in whole if row.get("verdict") == "undecided"]
+    open_ = [statistic(str(row["statistic"])) for row in whole if tone(str(row.get("verdict"))) == "undecided"]
     if open_:
         text.append(f"Undecided, which is neither agreement nor difference: {', '.join(open_)}.")
     bars = [

@@ -49,30 +49,34 @@ def score(statistic, value, p, verdict, *, scale=None, name="synthetic", floor=0
     return keys | {
         "floor": floor,
         "p": p,
-        "p_adjusted": min(1.0, 4 * p),
-        "p_min": 0.0022,
+        "p_adjusted": None if p is None else min(1.0, 4 * p),
+        "p_min": None if p is None else 0.0022,
         "detectable": detectable,
         "verdict": verdict,
         "unit": unit,
+        "scale_unit": "" if scale is None else "cycles/pixel",
     }
 
 
 def rows(k):
     """Scores of the samples and of two baselines."""
     found = [
-        score("spectrum", 0.42, 0.011, "differs", unit="ln P"),
-        score("pdf", -0.04, 0.31, "agrees", unit="dex"),
+        score("spectrum", 0.42, 0.011, "different", unit="ln P"),
+        score("pdf", -0.04, 0.31, "no difference detected", unit="dex"),
         score("minkowski", 0.21, 0.09, "undecided"),
-        score("scattering", 0.08, 0.52, "agrees"),
+        score("scattering", 0.08, 0.52, "no difference detected"),
         score("bispectrum", float("nan"), float("nan"), "undecided"),
+        score("novelty_copy", 0.0, None, "novel", floor=0.0, unit="fraction of samples"),
     ]
-    found += [score("spectrum", 0.03 * i, 0.6 / (i + 1), "agrees", scale=float(x), unit="ln P") for i, x in enumerate(k)]
+    found += [
+        score("spectrum", 0.03 * i, 0.6 / (i + 1), "no difference detected", scale=float(x), unit="ln P") for i, x in enumerate(k)
+    ]
     for name, verdicts in (
         ("IAAFT", "agrees agrees differs differs differs"),
         ("augmentation", "agrees agrees agrees agrees undecided"),
     ):
-        for statistic, verdict in zip(("spectrum", "pdf", "minkowski", "scattering", "bispectrum"), verdicts.split(), strict=True):
-            found.append(score(statistic, 0.05, 0.0002 if verdict == "differs" else 0.4, verdict, name=name))
+        for statistic, verdict in zip(("spectrum", "pdf", "minkowski", "scattering", "bispectrum"), verdicts, strict=True):
+            found.append(score(statistic, 0.05, 0.0002 if verdict == "different" else 0.4, verdict, name=name))
     return found
 
 

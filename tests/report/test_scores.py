@@ -9,15 +9,18 @@ from astro_ood.report.scores import COLUMNS, write_scores, write_text
 
 
 def test_scores_come_back_from_both_files(tmp_path):
-    rows = [score("spectrum", np.float32(0.5), 0.02, "differs", scale=0.1, unit="ln P"), score("pdf", np.nan, np.inf, "undecided")]
+    rows = [
+        score("spectrum", np.float32(0.5), 0.02, "different", scale=0.1, unit="ln P"),
+        score("pdf", np.nan, np.inf, "undecided"),
+    ]
     table, text = write_scores(rows, tmp_path / "new")
     with table.open() as file:
         found = list(csv.DictReader(file))
     assert tuple(found[0]) == COLUMNS
     assert float(found[0]["value"]) == 0.5
     assert found[1]["value"] == found[1]["p"] == found[1]["scale"] == ""
-    loaded = json.loads(text.read_text())
-    assert loaded[0]["verdict"] == "differs"
+    loaded = json.loads(text.read_text())["rows"]
+    assert loaded[0]["verdict"] == "different"
     assert loaded[1]["value"] is None
     assert loaded[1]["p"] is None
     assert sorted(p.name for p in table.parent.iterdir()) == ["scores.csv", "scores.json"]
@@ -25,7 +28,7 @@ def test_scores_come_back_from_both_files(tmp_path):
 
 def test_a_missing_key_is_empty_and_an_unknown_one_an_error(tmp_path):
     write_scores([{"statistic": "pdf"}], tmp_path)
-    assert json.loads((tmp_path / "scores.json").read_text())[0] == dict.fromkeys(COLUMNS) | {"statistic": "pdf"}
+    assert json.loads((tmp_path / "scores.json").read_text())["rows"][0] == dict.fromkeys(COLUMNS) | {"statistic": "pdf"}
     with pytest.raises(ValueError, match="valeu"):
         write_scores([{"statistic": "pdf", "valeu": 1.0}], tmp_path)
 

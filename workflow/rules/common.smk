@@ -1,18 +1,12 @@
-import json
-import os
 import sys
-from pathlib import Path
 
-ROOT = Path(workflow.basedir)
-
-# Rules call `python -m astro_ood`: this project's package by the interpreter that runs Snakemake, unless conda gives another.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-if (ROOT / "astro_ood").is_dir():
-    sys.path.insert(0, str(ROOT))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, workflow.basedir)
 
 from astro_ood import config as sections
+from astro_ood._resources import expose_to_rules
 from astro_ood.errors import ConfigError
+
+expose_to_rules(workflow.basedir)
 
 try:
     CONFIG = sections.parse(config, "configuration")
@@ -26,8 +20,3 @@ SAMPLES = [f"{RUN}/samples/{shard:04d}" for shard in range(CONFIG.decoding.shard
 
 wildcard_constraints:
     shard=r"\d{4}",
-
-
-def settings(*sections):
-    """The part of the configuration that a rule depends on, as JSON: a change elsewhere runs nothing again."""
-    return json.dumps(CONFIG.only(*sections))

@@ -3,13 +3,13 @@ rule prepare:
         fields=directory(f"{RUN}/fields"),
     log:
         f"{RUN}/logs/prepare.log",
-    params:
-        settings=settings("inversion"),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("inversion"),
     message:
         "Reading, splitting and normalising the maps of {RUN}"
     shell:

@@ -7,14 +7,14 @@ rule invert:
         f"{RUN}/logs/invert-{{shard}}.log",
     benchmark:
         f"{RUN}/logs/invert-{{shard}}.tsv"
-    params:
-        settings=settings("model", "inversion"),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("model", "inversion"),
     message:
         "Inverting shard {wildcards.shard} of {RUN}"
     shell:
@@ -29,13 +29,13 @@ rule fit_prior:
         prior=directory(f"{RUN}/prior"),
     log:
         f"{RUN}/logs/fit-prior.log",
-    params:
-        settings=settings("prior", "criteria"),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("prior", "criteria"),
     message:
         "Fitting the prior of {RUN}"
     shell:

@@ -8,13 +8,13 @@ rule evaluate:
         json=f"{RUN}/scores.json",
     log:
         f"{RUN}/logs/evaluate.log",
-    params:
-        settings=settings("validation"),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("validation"),
     message:
         "Comparing the new maps of {RUN} with the held-out ones"
     shell:
@@ -30,16 +30,18 @@ rule report:
         proposals=rules.propose.output.proposals,
         samples=SAMPLES,
     output:
-        html=report(f"{RUN}/report.html", caption="../report/report.rst", category="Validation"),
+        html=report(
+            f"{RUN}/report.html", caption="../report/report.rst", category="Validation"
+        ),
     log:
         f"{RUN}/logs/report.log",
-    params:
-        settings=json.dumps({**CONFIG.only("validation"), "title": CONFIG.title}),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("title", "validation"),
     message:
         "Writing {RUN}/report.html"
     shell:

@@ -7,13 +7,13 @@ rule propose:
         proposals=directory(f"{RUN}/proposals"),
     log:
         f"{RUN}/logs/propose.log",
-    params:
-        settings=settings("proposal", "criteria"),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("proposal", "criteria"),
     message:
         "Proposing new latents for {RUN}"
     shell:
@@ -29,14 +29,14 @@ rule decode:
         f"{RUN}/logs/decode-{{shard}}.log",
     benchmark:
         f"{RUN}/logs/decode-{{shard}}.tsv"
-    params:
-        settings=settings("model", "decoding"),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=CONFIG.settings("model", "decoding"),
     message:
         "Decoding shard {wildcards.shard} of {RUN}"
     shell:
