@@ -100,8 +100,8 @@ def map_png(values: FloatArray, low: float, high: float, pixels: int) -> str:
     level = np.clip((small - low) / (high - low), 0.0, 1.0) * (INVALID - 1)
     index = np.where(np.isfinite(small), np.nan_to_num(level), INVALID).round().astype(np.uint8)
     # Row 0 of an array in FITS order is the bottom of the map.
-    image = Image.fromarray(np.ascontiguousarray(index[::-1]), mode=None)
-    image = _with_palette(image)
+    image = Image.fromarray(np.ascontiguousarray(index[::-1]))
+    image.putpalette(palette().tobytes())
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")
@@ -121,11 +121,6 @@ def palette() -> NDArray[np.uint8]:
     """Colours (256, 3) of the levels 0 to 254, and grey for pixels without a value."""
     colours = mpl.colormaps[COLOUR_MAP](np.linspace(0, 1, INVALID))[:, :3]
     return np.concatenate([(255 * colours).round(), [_GREY]]).astype(np.uint8)
-
-
-def _with_palette(image: Image.Image) -> Image.Image:
-    image.putpalette(palette().tobytes())
-    return image
 
 
 def _darkened(text: str) -> str:

@@ -34,6 +34,7 @@ from astro_ood.report.content import (
     Verdict,
 )
 from astro_ood.report.images import Picture, map_png, svg
+from astro_ood.report.limits import limits_of
 from astro_ood.report.scores import write_text
 
 __all__ = [
@@ -83,7 +84,7 @@ def render(data: ReportData) -> str:
         A whole document. Maps are reduced until they take less than `MAP_BYTES` together.
     """
     for side in _SIDES:
-        shown, pairs, limits = _maps(data, side)
+        shown, pairs, ends = _maps(data, side)
         if (
             sum(len(item["uri"]) for row in shown for item in row["maps"]) + sum(len(u) for p in pairs for u in p["uris"])
             < MAP_BYTES
@@ -95,7 +96,7 @@ def render(data: ReportData) -> str:
         .render(
             data=data,
             status=STATUS,
-            pictures=_pictures(data, limits),
+            pictures=_pictures(data, ends),
             findings=_findings(data),
             gallery=shown,
             pairs=pairs,
@@ -104,7 +105,7 @@ def render(data: ReportData) -> str:
             whole=[row for row in data.rows if words.is_whole(row) and row["set"] == SYNTHETIC],
             scales=[row for row in data.rows if not words.is_whole(row) and row["set"] == SYNTHETIC],
             comparison=_comparison(data.rows),
-            limits=words.limits(data),
+            limits=limits_of(data),
             tiles=_tiles(data),
             max_rows=MAX_ROWS,
         )

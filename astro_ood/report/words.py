@@ -22,13 +22,13 @@ from astro_ood.report.content import (
     InversionCard,
     NoveltyCard,
     Pdf,
-    ReportData,
     Row,
     Spectra,
 )
 
 MISSING = "–"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RECIPROCAL = re.compile(r"^1 ?/ ?([A-Za-zµ]+)(\d*)$")
 # cm-2, cm**-2, cm^(-2); the 10 of a log10 is no exponent
 _EXPONENT = re.compile(r"(?<=[A-Za-zµ)])(?<!log)(?:(?:\*\*|\^)(?:\((-?\d+)\)|(-?\d+))|(-?\d+))")
 # Control characters, lone surrogates, and marks that reverse the direction of the text around them.
@@ -147,7 +147,8 @@ def sentence(text: str) -> str:
 
 
 def unit(text: str) -> str:
-    """Unit as it is printed: ``cm-2`` becomes cm⁻²."""
+    """Unit as it is printed: ``cm-2`` and ``1 / cm2`` become cm⁻²."""
+    text = _RECIPROCAL.sub(lambda m: f"{m[1]}-{m[2] or 1}", text)
     return _EXPONENT.sub(lambda m: m[m.lastindex or 0].translate(_RAISED), clean(text)).replace("log10", "log₁₀")
 
 
@@ -295,67 +296,12 @@ def baseline_finding(rows: Sequence[Row]) -> str:
     total = sum(own)
     parts = [f"{name} on {a} ({d} against it)" for name in others for a, d, _ in [standing(rows, name)]]
     text = f"The synthetic maps agree with real maps on {own[0]} of {total} statistics ({own[1]} against them); {'; '.join(parts)}."
-    rivals = [name for name in others if standing(rows, name)[1] <= own[1] and standing(rows, name)[0] >= own[0]]
+    copying = {str(row["set"]) for row in rows if tone(str(row.get("verdict"))) == "copies"}
+    found = {name: standing(rows, name) for name in others if name not in copying}
+    rivals = [name for name, (agree, against, _) in found.items() if agree >= own[0] and against <= own[1]]
     if rivals:
         return (
             f"{text} By these statistics alone {' and '.join(rivals)} would do as well, at a small fraction of the cost. "
             "Look at the maps, at the statistics that see structure, and at the novelty before deciding."
         )
-    return f"{text} No cheaper method does as well on all of them."
-
-
-def limits(data: ReportData) -> list[str]:
-    """What this run cannot show."""
-    n_i, n_h, n_s = data.data.n_inverted, data.data.n_held_out, data.n_synthetic
-    found = [
-        f"The {count(n_s, 'synthetic map')} were all made from {count(n_i, 'real map')}. They inherit what those few maps happen to be: "
-        f"however many are drawn, they hold no more independent information than {count(n_i, 'map')} do. Do not count them as "
-        f"{n_s} observations, and do not derive error bars from their number."
-    ]
-    if n_h:
-        found.append(
-            f"They were judged against {count(n_h, 'held-out map')}. A rare kind of map that is not among these was not tested."
-        )
-    else:
-        found.append("No map was held out: the comparison is with the very maps that were inverted, and is therefore optimistic.")
-    found += _power(data.rows)
-    trip = medians(data.inversion)["round_trip"]
-    if trip:
-        worst = max(trip.values())
-        found.append(
-            f"Inversion itself loses detail (median round trip up to {percent(worst)} of the standard deviation). "
-            "Structure fainter than that is not carried from the real maps; it is supplied by the network."
-        )
-    if data.data.skipped:
-        found.append(
-            f"{count(len(data.data.skipped), 'file')} could not be used and {'is' if len(data.data.skipped) == 1 else 'are'} not represented here."
-        )
-    return found
-
-
-def _power(rows: Sequence[Row]) -> list[str]:
-    """Attainable p-values, undecided statistics and detectable differences."""
-    own = [row for row in rows if row.get("set") == SYNTHETIC]
-    whole = [row for row in own if is_whole(row)]
-    text = []
-    attainable = [p for row in whole if (p := finite(row.get("p_min"))) is not None]
-    if attainable:
-        least = max(attainable)
-        m = len(whole)
-        text.append(
-            f"With these numbers of maps no test can give p below {probability(least)}, and after correction for "
-            f"{count(m, 'statistic')} not below {probability(min(1.0, m * least))}."
-        )
-    open_ = [statistic(str(row["statistic"])) for row in whole if tone(str(row.get("verdict"))) == "undecided"]
-    if open_:
-        text.append(f"Undecided, which is neither agreement nor difference: {', '.join(open_)}.")
-    bars = [
-        d
-        for row in own
-        if row.get("statistic") == "spectrum" and not is_whole(row) and (d := finite(row.get("detectable"))) is not None
-    ]
-    if bars:
-        low, high = (percent(np.expm1(b)) for b in (min(bars), max(bars)))
-        size_ = low if low == high else f"{low} (at the best scale) to {high} (at the worst)"
-        text.append(f"A departure of the power spectrum below {size_} could not have been seen.")
-    return text
+    return f"{text} No cheaper method does as well without copying."

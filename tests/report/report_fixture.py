@@ -71,13 +71,11 @@ def rows(k):
     found += [
         score("spectrum", 0.03 * i, 0.6 / (i + 1), "no difference detected", scale=float(x), unit="ln P") for i, x in enumerate(k)
     ]
-    for name, verdicts in (
-        ("IAAFT", "agrees agrees differs differs differs"),
-        ("augmentation", "agrees agrees agrees agrees undecided"),
-    ):
+    good, bad = "no difference detected", "different"
+    for name, verdicts in (("IAAFT", (good, good, bad, bad, bad)), ("augmentation", (good, good, good, good, "undecided"))):
         for statistic, verdict in zip(("spectrum", "pdf", "minkowski", "scattering", "bispectrum"), verdicts, strict=True):
             found.append(score(statistic, 0.05, 0.0002 if verdict == "different" else 0.4, verdict, name=name))
-    return found
+    return [*found, score("novelty_copy", 1.0, None, "copies", name="augmentation", floor=0.0)]
 
 
 def digest(text):

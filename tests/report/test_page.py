@@ -99,7 +99,7 @@ def test_the_verdict_comes_first_in_words(document):
         "astro-ood run config/hi4pi.yaml --cores 2",
         "AOD-IN02",
         "arXiv 2408.08558",
-        "1\u202f812\u202f481",
+        "1 812 481",
         "6 of 6",
         "s011",
     ):

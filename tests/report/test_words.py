@@ -6,6 +6,7 @@ from report_fixture import make, score
 
 from astro_ood.report import words
 from astro_ood.report.content import Pdf, Spectra
+from astro_ood.report.limits import limits_of
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ def test_a_printed_number_is_within_half_a_digit(x):
         ("Jy / beam", "Jy / beam"),
         ("erg / (s cm2)", "erg / (s cm²)"),
         ("K2", "K²"),
+        ("1 / cm2", "cm⁻²"),
+        ("1/s", "s⁻¹"),
         ("cm**(-2)", "cm⁻²"),
         ("log10(cm-2)", "log₁₀(cm⁻²)"),
         ("", ""),
@@ -81,10 +84,12 @@ def test_a_cheaper_method_that_does_as_well_is_named():
     bad = [score("pdf", 0, 0.5, "different", name="augmentation"), score("spectrum", 0, 0.5, "different", name="augmentation")]
     assert "alone IAAFT would do" in words.baseline_finding(own + good + bad)
     assert "No cheaper method does as well" in words.baseline_finding(own + bad)
+    copies = score("novelty_copy", 1.0, None, "copies", name="IAAFT")
+    assert "No cheaper method does as well" in words.baseline_finding([*own, *good, copies])
 
 
 def test_limits_state_numbers_power_and_what_is_open():
-    text = " ".join(words.limits(make()))
+    text = " ".join(limits_of(make()))
     assert "48 synthetic maps were all made from 6 real maps" in text
     assert "not below 0.011" in text
     assert "Minkowski functionals, bispectrum" in text
