@@ -41,8 +41,10 @@ def prepare(config: Config, *, overwrite: bool = False) -> None:
     if config.inversion.shards > len(maps):
         problem = f"{config.inversion.shards} shards for {len(maps)} maps"
         raise ConfigError("CF44", "inversion.shards", problem, f"take at most {len(maps)}")
-    clipped = [stretch.clipped(m.data) for m in maps[len(inverted) :]]
-    notes = [*readout.notes, f"{sum(clipped)} pixels of held-out maps lie outside the range of the stretch (they are kept)"]
+    outside = sum(stretch.clipped(m.data) for m in maps[len(inverted) :])
+    notes = list(readout.notes)
+    if outside:
+        notes.append(f"{outside} pixels of held-out maps lie outside the range of the stretch (they are kept)")
     physical = np.stack([m.data for m in maps]).astype(np.float32)
     write_store(
         paths.fields,

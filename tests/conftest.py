@@ -28,7 +28,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def model():  # noqa: ANN201
+def model():
     """The embedded frozen network."""
     from astro_ood.diffusion.hub import open_model
 
@@ -36,7 +36,7 @@ def model():  # noqa: ANN201
 
 
 @pytest.fixture(scope="session")
-def hi4pi():  # noqa: ANN201
+def hi4pi():
     """The twelve base faces of HI4PI as normalised batch, inverted ones first."""
     from astro_ood.maps import FieldBatch, Stretch, read_maps, split_regions
 

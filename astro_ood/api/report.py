@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from astro_ood import __version__
 from astro_ood.api.run import Run, real_maps
+from astro_ood.errors import StoreError
 from astro_ood.maps import Map, Stretch
 from astro_ood.report.content import (
     DataCard,
@@ -61,6 +60,7 @@ def collect_report(run: Run, title: str) -> ReportData:
             k=np.array(curves["k"]),
             k_unit=curves["k_unit"],
             power={_NAMES.get(name, name): np.array(p) for name, p in curves["power"].items()},
+            power_unit=_power_unit(fields.unit("field"), curves),
             floor=np.array([row["floor"] for row in _scales(scores.rows, "spectrum")], dtype=float),
         ),
         pdf=Pdf(np.array(curves["pdf_edges"]), {_NAMES.get(name, name): np.array(d) for name, d in curves["pdf"].items()}),
@@ -68,6 +68,11 @@ def collect_report(run: Run, title: str) -> ReportData:
         rows=scores.rows,
         provenance=[_stage(entry) for entry in run.provenance["stores"]],
     )
+
+
+def _power_unit(unit: str, curves: dict[str, Any]) -> str:
+    area = curves["k_unit"].removeprefix("cycles/")
+    return f"dex2 {area}2" if curves["log"] else f"({unit or 'value'})2 {area}2"
 
 
 def _scales(rows: list[dict[str, Any]], statistic: str) -> list[dict[str, Any]]:
@@ -176,9 +181,6 @@ def _novelty(record: dict[str, Any], run: Run, inverted: list[Map]) -> NoveltyCa
 
 
 def _stage(entry: dict[str, Any]) -> dict[str, Any]:
-    states = Counter(item["state"] for item in entry["inputs"].values())
-    return {
-        **entry,
-        "inputs_ok": set(states) <= {"current"},
-        "versions": entry.get("versions") or {"python": sys.version.split()[0]},
-    }
+    if "problem" in entry:
+        raise StoreError("ST02", entry["store"], entry["problem"], "run `astro-ood verify`")
+    return {**entry, "inputs_ok": all(item["state"] == "current" for item in entry["inputs"].values())}

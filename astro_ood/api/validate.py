@@ -117,7 +117,7 @@ def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: 
     first = spectra["synthetic"]
     reference = natural.get("held_out", natural["real"])
     pooled = {name: histograms(a, np.concatenate(list(natural.values())))[0] for name, a in natural.items()}
-    near = novelty(arrays["synthetic"], arrays["real"], arrays.get("held_out"))
+    near = novelty(natural["synthetic"], natural["real"], natural.get("held_out"))
     order = np.argsort(near.samples)[:6]
     return {
         "log": log,

@@ -59,21 +59,29 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.0
     if not own:
         raise ValueError(f"no rows of the set {name!r}")
     heads = {row["statistic"]: row for row in own if row["scale"] is None}
-    failures = [_failure(s, heads[s], own) for s in _NAMES if heads[s]["verdict"] == "different"]
+    # the spectrum first: it says at which scales
+    failed = sorted((s for s in _NAMES if heads[s]["verdict"] == "different"), key=lambda s: s != "spectrum")
+    failures = [_failure(s, heads[s], own) for s in failed]
     copying = heads["novelty_copy"]["verdict"] == "copies"
     hidden = _hidden_factor(own)
     weak = any(row["verdict"] == "undecided" for row in heads.values()) or hidden > tolerance
-    sentences = [_setting(own[0]), *([_copies(heads)] if copying else []), *failures, *_passed(heads), *_power(own, heads, hidden)]
+    details = failures if copying else failures[1:]
+    sentences = [_setting(own[0]), *(_sentence(line) for line in details), *_passed(heads), *_power(own, heads, hidden)]
     if not copying:
         sentences.append(_novelty(heads))
     sentences += _baselines(rows, name)
     if copying:
         return Verdict(_copies(heads), sentences, "copies")
     if failures:
-        return Verdict("; ".join(failures), sentences, "fails")
+        also = f"; also in the {_listed([_NAMES[s] for s in failed[1:]])}" if failed[1:] else ""
+        return Verdict(failures[0] + also, sentences, "fails")
     if weak:
         return Verdict(_undecided(own, heads, hidden), sentences, "undecided")
     return Verdict(_usable(own, hidden), sentences, "usable")
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _setting(row: Row) -> str:
@@ -142,7 +150,7 @@ def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
     least = heads["spectrum"]["p_min"]
     sentences = [f"D{_hidden(hidden)[1:]} could not have been seen; no p below {least:.2g} can occur with these numbers of maps."]
     if few < LEAST_MAPS:
-        sentences.append(f"Fewer than {LEAST_MAPS} real maps on either side ({few}) never allow more than this.")
+        sentences.append(f"With fewer than {LEAST_MAPS} real maps on either side (here {few}) no set is called usable.")
     return sentences
 
 

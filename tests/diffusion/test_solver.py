@@ -1,5 +1,7 @@
 """Solvers against the closed form of a Gaussian field, and the published loop written out again."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def test_paper_preset_is_the_published_loop():
     abar = np.append(np.cumprod(1 - betas), 1.0)
     sequence = [int(s) for s in np.linspace(0, 1, 80) * 900]
     x = maps
-    for i, j in zip(sequence[:-1], sequence[1:], strict=True):
+    for i, j in itertools.pairwise(sequence):
         x = _published_step(oracle, x, i, j, abar)
     preset = choose("paper", oracle.schedule)
     ours = integrate(preset.solver(oracle), maps, preset.times_up(oracle.schedule)).x
@@ -112,7 +114,8 @@ def test_x0_estimate_solves_the_noising_equation():
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("slow", {}), ("fast", {"n_steps": 1}), ("fast", {"t_0": 0}), ("fast", {"t_0": 1000}), ("paper", {"t_0": -5})]
+    ("name", "options"),
+    [("slow", {}), ("fast", {"n_steps": 1}), ("fast", {"t_0": 0}), ("fast", {"t_0": 1000}), ("paper", {"t_0": -5})],
 )
 def test_impossible_presets_are_refused(name, options):
     with pytest.raises(ConfigError, match="AOD-CF"):
