@@ -153,7 +153,7 @@ def train(plan: TrainingPlan, checkpoint: Path, *, every: int = 500) -> Iterator
         with torch.no_grad():
             for k, v in net.state_dict().items():
                 ema[k].lerp_(v, 1 - decay)
-        running += float(loss)
+        running += float(loss.detach())
         if (step + 1) % every == 0 or step + 1 == plan.steps:
             average = SmallUNet(1, plan.width, plan.multipliers).eval()
             average.load_state_dict(ema)

@@ -59,10 +59,10 @@ def test_coloured_latents_are_recognised(coloured):
     rho = np.mean([np.fft.ifft2(power).real[0, 1], np.fft.ifft2(power).real[1, 0]]) / np.fft.ifft2(power).real[0, 0]
     inner = power.copy()
     inner[0, 0] = 0
-    assert g.lag_1 == pytest.approx(rho, abs=0.15)
+    assert g.lag_1 == pytest.approx(rho, abs=0.03)
     assert g.lag_1 > 0.5
     assert g.effective_dimension == pytest.approx(inner.sum() ** 2 / np.sum(inner**2), rel=0.05)
-    assert g.effective_dimension < 0.2 * g.d
+    assert g.effective_dimension < 0.3 * g.d
 
 
 def test_a_negative_estimate_of_the_centre_is_no_centre():
@@ -71,7 +71,7 @@ def test_a_negative_estimate_of_the_centre_is_no_centre():
     assert describe(z + 1e-3 * latents(2, 0.0, 1.0, 0)).mu == 0
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-160, 1.0, 1e150])
+@pytest.mark.parametrize("size", [0.0, 1e-140, 1.0, 1e150])
 def test_angles_in_closed_form(size):
     a, b = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, 1.0]])
     expected = [0, 90, 135] if size else [90, 90, 90]
