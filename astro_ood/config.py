@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,6 +142,11 @@ class Config(Section):
         """Directory of the run, relative to the current directory."""
         return Path("results") / self.name
 
+    @property
+    def effective(self) -> Path:
+        """Where the run keeps the configuration that it was made with."""
+        return self.run / "config.yaml"
+
     def only(self, *keys: str) -> dict[str, Any]:
         """Name, seed, data and further sections: what one stage depends on, and what its store records."""
         return self.model_dump(include={"name", "seed", "data", *keys})
@@ -162,6 +168,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be one word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands twice", key.start_mark)
             seen.add(key.value)
@@ -174,7 +182,7 @@ for _tag, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
     ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
     ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), [c if c != "\0" else "" for c in _first])
@@ -190,9 +198,11 @@ def load(source: str | Path) -> Config:
     """
     text = str(source)
     if text.lstrip().startswith("{"):
-        return parse(json.loads(text), "settings")
+        return parse(_read_json(text), "settings")
     path = Path(source)
     try:
+        if not path.is_file() and path.exists():
+            raise ConfigError("CF01", path, "not a regular file", "give a YAML file")
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError("CF01", path, "the file is over 1 MB, expected a short YAML file", "is it a configuration?")
         text = path.read_text(encoding="utf-8")
@@ -202,6 +212,14 @@ def load(source: str | Path) -> Config:
     return parse(read_yaml(text, path), path)
 
 
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problem = getattr(error, "msg", None) or "too deeply nested"
+        raise ConfigError("CF43", "settings", f"not JSON: {problem}", "give a YAML file, or its content as JSON") from None
+
+
 def read_yaml(text: str, where: object) -> Any:
     """Plain data of YAML text, strictly; `where` names it in errors."""
     try:
@@ -209,7 +227,7 @@ def read_yaml(text: str, where: object) -> Any:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else str(where)
-        problem = getattr(error, "problem", None) or "too deeply nested"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deeply nested"
         raise ConfigError("CF43", at, f"not plain YAML: {problem}", "correct that line") from None
     return {} if raw is None else raw
 
@@ -276,7 +294,19 @@ def dump_yaml(config: Config, head: str = "", notes: Mapping[str, str] | None = 
             _line(key, getattr(value, key), sub.description, notes.get(f"{name}.{key}"), "  ")
             for key, sub in type(value).model_fields.items()
         ]
-    return "\n".join(lines) + "\n"
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "\n".join(lines) + "\n")
+
+
+def write_effective(config: Config) -> None:
+    """Write the configuration of a run into its directory, whole or not at all."""
+    target = config.effective
+    work = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    work.write_text(dump_yaml(config, "astro_ood: the configuration of this run"), encoding="utf-8")
+    work.replace(target)
+
+
+# what YAML does not take as it is, or takes for the end of a line
+_UNPRINTABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def _line(key: str, value: Any, description: str | None, note: str | None, indent: str) -> str:

@@ -125,17 +125,27 @@ def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[st
     root = config.run
     root.mkdir(parents=True, exist_ok=True)
     snakefile = Path("Snakefile") if Path("Snakefile").is_file() else resource("Snakefile")
-    effective = root / "config.yaml"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", ".", "--configfile", str(effective)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(snakefile),
+        "--directory",
+        ".",
+        "--configfile",
+        str(config.effective),
+    ]
     with RunLock(root):
-        effective.write_text(config_.dump_yaml(config, "astro_ood: the configuration of this run, as it was run"), encoding="utf-8")
+        config_.write_effective(config)
         if resume:
             subprocess.run([*command, "--cores", "1", "--unlock"], check=False, capture_output=True)
         started = time.time()
         options = ["--rerun-incomplete"] if resume else []
         done = subprocess.run([*command, "--cores", cores, *options, *extra], check=False)
     if done.returncode == 0:
-        logger.info("report: %s", root / "report.html")
+        if (root / "report.html").is_file():
+            logger.info("report: %s", root / "report.html")
         return 0
     for log in sorted((root / "logs").glob("**/*.log"), key=os.path.getmtime):
         found = _EVENTS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.stat().st_mtime >= started else []

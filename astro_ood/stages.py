@@ -20,7 +20,7 @@ from astro_ood.api import generate
 from astro_ood.api.run import load_fields, load_latents, open_run, real_maps
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
 from astro_ood.api.validate import validate
-from astro_ood.config import Config
+from astro_ood.config import Config, parse, write_effective
 from astro_ood.errors import ConfigError
 from astro_ood.latents import criteria, geometry, prior
 from astro_ood.maps import FieldBatch, Stretch, collect, resolve, split_regions
@@ -302,6 +302,11 @@ def report(config: Config) -> None:
     from astro_ood.report.page import write_report
 
     run = open_run(config.run)
+    # every route to a finished run leaves the configuration that repeats it
+    made = [entry["settings"] for entry in run.provenance["stores"] if "settings" in entry]
+    write_effective(
+        parse({key: value for settings in (*made, config.only("title", "validation")) for key, value in settings.items()}, run.root)
+    )
     write_report(collect_report(run, config.title), run.paths.report)
     logger.info("report: %s", run.paths.report)
 
