@@ -40,8 +40,8 @@ def train_and_describe(out: Path, *, steps: int = 16_000, seed: int = 0) -> None
     checkpoint.unlink()
 
 
-def describe(plan: TrainingPlan, checkpoint: Path, out: Path) -> dict[str, Any]:
-    """Write weights, card and samples from a training checkpoint; return the card."""
+def describe(plan: TrainingPlan, checkpoint: Path, out: Path, *, n: int = 16) -> dict[str, Any]:
+    """Write weights, card and samples from a training checkpoint; errors are medians over `n` held-out crops. Return the card."""
     state = torch.load(checkpoint, weights_only=True)
     save_file({k: v.contiguous() for k, v in state["ema"].items()}, out)
     net = SmallUNet(1, plan.width, plan.multipliers)
@@ -50,7 +50,7 @@ def describe(plan: TrainingPlan, checkpoint: Path, out: Path) -> dict[str, Any]:
     schedule = NoiseSchedule.linear()
     denoiser = Denoiser(net, schedule, (1, 32, 32), stride=net.stride, name=out.stem)
     held_out = load_photographs((HELD_OUT,))
-    x = crops(held_out, 16, 64, np.random.default_rng(plan.seed)).numpy()
+    x = crops(held_out, n, 64, np.random.default_rng(plan.seed)).numpy()
     card = {
         "name": out.stem,
         "summary": "DDPM on photographs, one channel, fully convolutional",
@@ -75,7 +75,7 @@ def describe(plan: TrainingPlan, checkpoint: Path, out: Path) -> dict[str, Any]:
         "loss_curve": [{k: row[k] for k in ("step", "loss", "held_out")} for row in state["history"]],
     }
     out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    draw_samples(denoiser, out.with_suffix(".png"), seed=plan.seed)
+    draw_samples(denoiser, out.with_suffix(".png"), n=n, seed=plan.seed)
     return card
 
 

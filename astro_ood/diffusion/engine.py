@@ -118,17 +118,17 @@ def invert(
     z, back, fine = (np.empty_like(x, dtype=np.float32) for _ in range(3))
     up, down = preset.times_up(denoiser.schedule), preset.times_down(denoiser.schedule)
     fine_up = preset.refined().times_up(denoiser.schedule)
+    paths = (up, down, fine_up) if estimate_error else (up, down)
     evaluations = 0
-    with Progress(label, len(x)) as progress:
+    with Progress(label, -(-len(x) // micro_batch) * sum(len(path) - 1 for path in paths), "step") as progress:
         for part, batch in _batches(x, micro_batch):
             n, batch = part.stop - part.start, batch.to(denoiser.device)
-            trajectory = integrate(preset.solver(denoiser), batch, up)
+            trajectory = integrate(preset.solver(denoiser), batch, up, on_step=progress.advance)
             evaluations = trajectory.evaluations
             z[part] = trajectory.x[:n].cpu().numpy()
-            back[part] = integrate(preset.solver(denoiser), trajectory.x, down).x[:n].cpu().numpy()
+            back[part] = integrate(preset.solver(denoiser), trajectory.x, down, on_step=progress.advance).x[:n].cpu().numpy()
             if estimate_error:
-                fine[part] = integrate(preset.solver(denoiser), batch, fine_up).x[:n].cpu().numpy()
-            progress.advance(n)
+                fine[part] = integrate(preset.solver(denoiser), batch, fine_up, on_step=progress.advance).x[:n].cpu().numpy()
     _refuse_nonfinite(z, "inversion")
     error = relative_error(z, fine) if estimate_error else np.full(len(x), np.nan)
     return Inversion(z, back, relative_error(back, x), error, evaluations)
@@ -160,7 +160,7 @@ def decode(
     items = np.arange(len(z)) if items is None else items
     out = np.empty_like(z, dtype=np.float32)
     down = preset.times_down(denoiser.schedule)
-    with Progress(label, len(z)) as progress:
+    with Progress(label, -(-len(z) // micro_batch) * (len(down) - 1), "step") as progress:
         for part, batch in _batches(z, micro_batch):
             n = part.stop - part.start
             streams = [stream(seed, "eta", int(i)) for i in items[part]] if eta > 0 else []
@@ -174,8 +174,7 @@ def decode(
                 return torch.from_numpy(draw).to(denoiser.device)
 
             solver = preset.solver(denoiser, eta, noise)
-            out[part] = integrate(solver, batch.to(denoiser.device), down).x[:n].cpu().numpy()
-            progress.advance(n)
+            out[part] = integrate(solver, batch.to(denoiser.device), down, on_step=progress.advance).x[:n].cpu().numpy()
     _refuse_nonfinite(out, "decoding")
     return out
 

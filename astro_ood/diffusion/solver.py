@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.diffusion.schedule import Array
 
 Noise = Callable[[int], Tensor]
 
@@ -131,7 +132,9 @@ class Trajectory:
     states: tuple[Tensor, ...] | None = None
 
 
-def integrate(solver: Solver, x: Tensor, times: Sequence[float] | np.ndarray, *, keep: bool = False) -> Trajectory:
+def integrate(
+    solver: Solver, x: Tensor, times: Sequence[float] | Array, *, keep: bool = False, on_step: Callable[[], None] | None = None
+) -> Trajectory:
     """Carry maps along `times`, up (inversion) or down (decoding).
 
     Parameters
@@ -144,6 +147,8 @@ def integrate(solver: Solver, x: Tensor, times: Sequence[float] | np.ndarray, *,
         Monotone times.
     keep : bool
         Keep every state.
+    on_step : callable, optional
+        Called after every step: progress.
 
     Returns
     -------
@@ -156,4 +161,6 @@ def integrate(solver: Solver, x: Tensor, times: Sequence[float] | np.ndarray, *,
             x = solver.step(x, t, s)
             if keep:
                 states.append(x)
+            if on_step is not None:
+                on_step()
     return Trajectory(path, x, solver.evaluations, tuple(states) if keep else None)

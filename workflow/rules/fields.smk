@@ -9,7 +9,7 @@ rule prepare:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=CONFIG.settings("inversion"),
+        settings=settings("inversion"),
     message:
         "Reading, splitting and normalising the maps of {RUN}"
     shell:

@@ -14,7 +14,7 @@ rule invert:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=CONFIG.settings("model", "inversion"),
+        settings=settings("model", "inversion"),
     message:
         "Inverting shard {wildcards.shard} of {RUN}"
     shell:
@@ -35,7 +35,7 @@ rule fit_prior:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=CONFIG.settings("prior", "criteria"),
+        settings=settings("prior", "criteria"),
     message:
         "Fitting the prior of {RUN}"
     shell:

@@ -13,7 +13,7 @@ rule propose:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=CONFIG.settings("proposal", "criteria"),
+        settings=settings("proposal", "criteria"),
     message:
         "Proposing new latents for {RUN}"
     shell:
@@ -36,7 +36,7 @@ rule decode:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=CONFIG.settings("model", "decoding"),
+        settings=settings("model", "decoding"),
     message:
         "Decoding shard {wildcards.shard} of {RUN}"
     shell:
