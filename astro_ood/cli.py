@@ -242,7 +242,7 @@ def models_list() -> None:
 
 
 @models.command("show")
-def models_show(name: str = "default") -> None:
+def models_show(name: Annotated[str, typer.Argument(help="Name from `models list`")] = "default") -> None:
     """Print the card of a network."""
     from astro_ood.diffusion.hub import DEFAULT, list_models
 

@@ -36,6 +36,7 @@ def propose_config(
     summaries, skipped = [], []
     for file in files:
         try:
+            _require_text(file)
             summaries.append(inspect(file, hdu, dataset))
         except InputError as error:
             if not skip:
@@ -69,6 +70,12 @@ def propose_config(
     return config_.dump_yaml(config, head, notes)
 
 
+def _require_text(name: str) -> None:
+    """Refuse names that no YAML file can hold (bytes that are not UTF-8)."""
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError("IN38", ascii(name), "a name that is not UTF-8 text", "rename the file")
+
+
 def _common_stretch(summaries: Sequence[FileSummary]) -> str:
     kinds = {s.stretch for s in summaries}
     return kinds.pop() if len(kinds) == 1 else "asinh"
@@ -91,14 +98,17 @@ def check_config(config: Config) -> Iterator[str]:
     """
     from astro_ood.api.generate import open_model
     from astro_ood.diffusion import engine, presets
-    from astro_ood.stages import read
+    from astro_ood.stages import check_shards, read
 
     readout, inverted, held_out = read(config)
     maps = [readout.maps[i] for i in (*inverted, *held_out)]
     batch = FieldBatch.from_maps(maps, Stretch.fit(maps[: len(inverted)], config.data.stretch))
     model = open_model(config.model.name, device=config.model.device)
     engine.check_shape(model, batch.x)
-    preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=config.inversion.t_0)
+    for t_0 in (*config.inversion.check_t_0, config.inversion.t_0):
+        preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=t_0)
+    check_shards(len(maps), config.inversion.shards, "inversion.shards")
+    check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
     for _, message in readout.skipped:
         yield f"skipped: {message}"
     for note in readout.notes:

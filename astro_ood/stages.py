@@ -7,6 +7,7 @@ store that it writes records that part, the hashes of the stores it was made fro
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,9 +39,6 @@ def prepare(config: Config, *, overwrite: bool = False) -> None:
     maps = [readout.maps[i] for i in (*inverted, *held_out)]
     stretch = Stretch.fit(maps[: len(inverted)], data.stretch)
     batch = FieldBatch.from_maps(maps, stretch)
-    if config.inversion.shards > len(maps):
-        problem = f"{config.inversion.shards} shards for {len(maps)} maps"
-        raise ConfigError("CF44", "inversion.shards", problem, f"take at most {len(maps)}")
     outside = sum(stretch.clipped(m.data) for m in maps[len(inverted) :])
     notes = list(readout.notes)
     if outside:
@@ -112,6 +110,7 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
     )
     checks = [_round_trip(config, model, part, t_0) for t_0 in settings.check_t_0]
     origin = replace(latents.origin, header=batch.headers[0])
+    _drop_surplus(paths.root / "latents", settings.shards)
     write_store(
         paths.latents(shard),
         {
@@ -251,6 +250,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
         items=items,
         label=f"decode shard {shard}",
     )
+    _drop_surplus(paths.root / "samples", config.decoding.shards)
     write_store(
         paths.samples(shard),
         {
@@ -286,7 +286,7 @@ def evaluate(config: Config) -> None:
     scores = validate(
         real,
         run.samples.to_maps(),
-        held_out or None,
+        held_out if len(held_out) > 1 else None,
         log=config.data.stretch == "log10" if config.validation.log is None else config.validation.log,
         parents=parents if (parents >= 0).all() else None,
         n_permutations=config.validation.permutations,
@@ -311,13 +311,27 @@ def report(config: Config) -> None:
     logger.info("report: %s", run.paths.report)
 
 
+def check_shards(n: int, shards: int, key: str) -> None:
+    """Refuse shards that would be empty."""
+    if shards > n:
+        raise ConfigError("CF44", key, f"{shards} shards for {n} maps", f"take at most {n}")
+
+
 def _shard(n: int, shards: int, shard: int) -> NDArray[np.int64]:
     """Items of one shard: contiguous, sizes equal within one."""
+    check_shards(n, shards, "shards")
     if not 0 <= shard < shards:
         raise ConfigError(
             "CF44", "shard", f"found {shard}, expected 0 to {shards - 1}", "the configuration sets the number of shards"
         )
     return np.array_split(np.arange(n), shards)[shard]
+
+
+def _drop_surplus(directory: Path, shards: int) -> None:
+    """Remove what an earlier run with more shards left; no job of this one writes there."""
+    for surplus in complete_shards(directory):
+        if int(surplus.name) >= shards:
+            shutil.rmtree(surplus, ignore_errors=True)
 
 
 def _latents(paths: RunPaths) -> tuple[Latents, Latents]:

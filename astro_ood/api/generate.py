@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
 from astro_ood.diffusion import engine, hub, presets
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.errors import InputError
 from astro_ood.latents import criteria as criteria_
 from astro_ood.latents import prior as prior_
 from astro_ood.latents import proposal as proposal_
@@ -25,6 +26,8 @@ open_model = hub.open_model
 
 def as_batch(batch: Fields) -> FieldBatch:
     """Maps, a batch or an array (N, C, H, W) already in [-1, 1], as a batch."""
+    if len(batch) == 0:
+        raise InputError("IN40", "batch", "no map", "give at least one")
     if isinstance(batch, FieldBatch):
         return batch
     if isinstance(batch, np.ndarray):
@@ -32,7 +35,7 @@ def as_batch(batch: Fields) -> FieldBatch:
         names = tuple(f"map-{i:05d}" for i in range(len(x)))
         return FieldBatch(x, ids=names, regions=names, stretch=Stretch("linear", -1.0, 1.0), unit="")
     maps = list(batch)
-    values = np.concatenate([m.data.ravel() for m in maps]) if maps else np.empty(0)
+    values = np.concatenate([m.data.ravel() for m in maps])
     return FieldBatch.from_maps(maps, Stretch.fit(maps, cast("Kind", suggest_stretch(values))))
 
 

@@ -1,5 +1,6 @@
 """How candidates are made: closed forms of slerp, and the distribution that linear combinations keep."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,7 @@ def octaves(power: np.ndarray) -> np.ndarray:
     """Power averaged over rings 1-2, 2-4, 4-8 and the corners."""
     k = 16 * np.hypot(*np.meshgrid(np.fft.fftfreq(16), np.fft.fftfreq(16)))
     edges = (0.5, 2, 4, 8, 12)
-    return np.array([power[(k >= low) & (k < high)].mean() for low, high in zip(edges[:-1], edges[1:], strict=True)])
+    return np.array([power[(k >= low) & (k < high)].mean() for low, high in pairwise(edges)])
 
 
 def at(monkeypatch, position: float) -> None:

@@ -232,7 +232,9 @@ def test_values_out_of_bounds(tmp_path, line):
         load(write(tmp_path, MINIMAL + line + "\n"))
 
 
-@pytest.mark.parametrize("name", ["../x", "..", ".", "a/b", "a\\\\b", "/etc", "~", "", "a..b", " a", "a\\n", "-x", ".hidden", "a" * 81])
+@pytest.mark.parametrize(
+    "name", ["../x", "..", ".", "a/b", "a\\\\b", "/etc", "~", "", "a..b", " a", "a\\n", "-x", ".hidden", "a" * 81]
+)
 def test_runs_stay_in_results(tmp_path, name):
     with pytest.raises(ConfigError, match=r"^AOD-CF44 .*name"):
         load(write(tmp_path, f'name: "{name}"\ndata: {{files: [a]}}\n'))
@@ -258,7 +260,9 @@ def test_a_pipe_does_not_hang(tmp_path):
         load(tmp_path / "pipe")
 
 
-@pytest.mark.parametrize("content", ["{", '{"name": "a"', '{"name": NaN}', '{"a":' * 5000, '{"name": "a", "data": {"files": ["x"]}, "sed": 1}'])
+@pytest.mark.parametrize(
+    "content", ["{", '{"name": "a"', '{"name": NaN}', '{"a":' * 5000, '{"name": "a", "data": {"files": ["x"]}, "sed": 1}']
+)
 def test_damaged_settings(content):
     with pytest.raises(ConfigError):
         load(content)

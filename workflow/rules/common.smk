@@ -18,7 +18,6 @@ LATENTS = [f"{RUN}/latents/{shard:04d}" for shard in range(CONFIG.inversion.shar
 SAMPLES = [f"{RUN}/samples/{shard:04d}" for shard in range(CONFIG.decoding.shards)]
 
 
-
 def settings(*keys):
     """Argument of a rule, as a function: braces in names and titles are no wildcards."""
     return lambda wildcards: CONFIG.settings(*keys)

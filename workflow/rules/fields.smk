@@ -9,7 +9,7 @@ rule prepare:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings("inversion"),
+        settings=settings(),
     message:
         "Reading, splitting and normalising the maps of {RUN}"
     shell:

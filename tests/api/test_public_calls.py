@@ -1,0 +1,263 @@
+"""The calls of `import astro_ood`, as its documentation writes them."""
+
+import logging
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import astro_ood as ao
+from astro_ood.maps import FieldBatch, Stretch, gaussian_field
+
+
+def write(path, values, unit="K"):
+    header = fits.Header({"BUNIT": unit, "CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CUNIT1": "deg", "CUNIT2": "deg"})
+    header.update({"CRPIX1": 32.5, "CRPIX2": 32.5, "CRVAL1": 10.0, "CRVAL2": 40.0, "CDELT1": -0.02, "CDELT2": 0.02})
+    fits.PrimaryHDU(values.astype(np.float32), header).writeto(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory):
+    """Eight maps (1, 32, 32) in kelvin, read from two files."""
+    folder = tmp_path_factory.mktemp("maps")
+    images = np.exp(gaussian_field(2, 64, -2.5, 3))
+    return ao.read_maps([write(folder / f"{name}.fits", x) for name, x in zip("ab", images, strict=True)], patch=32)
+
+
+@pytest.fixture(scope="module")
+def latents(maps, model):
+    return ao.invert(maps, model, n_steps=4, device="cpu")
+
+
+def test_latents_and_their_errors(maps, latents):
+    assert latents.z.shape == latents.reconstruction.shape == (8, 1, 32, 32)
+    assert latents.z.dtype == np.float32
+    assert latents.round_trip.shape == latents.latent_error.shape == (8,)
+    assert latents.ids == [m.name for m in maps]
+    assert latents.evaluations == 4
+    assert (latents.origin.unit, latents.origin.preset, latents.origin.t_0) == ("K", "fast", 700)
+    stretched = np.stack([latents.origin.stretch.forward(m.data) for m in maps])
+    error = np.sqrt(np.mean((latents.reconstruction - stretched) ** 2, axis=(1, 2, 3))) / stretched.std(axis=(1, 2, 3))
+    np.testing.assert_allclose(latents.round_trip, error, rtol=1e-3)
+
+
+def test_maps_batches_and_arrays_are_the_same(maps, latents, model):
+    batch = FieldBatch.from_maps(maps, Stretch.fit(maps, latents.origin.stretch.kind))
+    for same in (batch, np.asarray(batch), np.asarray(batch, dtype=np.float64)):
+        found = ao.invert(same, model, n_steps=4, estimate_error=False)
+        assert np.array_equal(found.z, latents.z)
+        assert np.isnan(found.latent_error).all()
+    assert found.origin.unit == ""
+    assert ao.decode(found[:2], model).to_maps()[0].data == pytest.approx(found.reconstruction[0], abs=1e-6)
+
+
+def test_rows_of_latents(latents):
+    one = latents[3]
+    assert (len(one), one.ids, one.z.shape) == (1, [latents.ids[3]], (1, 1, 32, 32))
+    part = latents[[5, 1]]
+    assert part.ids == [latents.ids[5], latents.ids[1]]
+    assert np.array_equal(part.z, latents.z[[5, 1]])
+    mask = np.arange(8) % 2 == 0
+    assert np.array_equal(latents[mask].round_trip, latents.round_trip[mask])
+    assert len(latents[2:]) == 6
+    assert latents[-1].ids == latents.ids[-1:]
+    with pytest.raises(IndexError):
+        latents[8]
+
+
+def test_decoding_latents_gives_their_reconstruction(latents, model, maps):
+    again = ao.decode(latents, model)
+    np.testing.assert_allclose(again.x, latents.reconstruction, atol=1e-5)
+    found = again.to_maps()
+    assert [m.name for m in found] == latents.ids
+    assert found[0].unit == "K"
+    assert found[0].shape == maps[0].shape
+    np.testing.assert_allclose(found[0].data, latents.origin.stretch.inverse(latents.reconstruction[0]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("preset", "n_steps", "evaluations"), [("fast", 3, 3), ("paper", 4, 3), ("accurate", 5, 5)])
+def test_latents_are_decoded_the_way_they_were_made(maps, model, preset, n_steps, evaluations):
+    found = ao.invert(maps[:2], model, preset, n_steps=n_steps, t_0=500, estimate_error=False)
+    assert found.evaluations == evaluations
+    assert (found.origin.preset, found.origin.n_steps, found.origin.t_0) == (preset, n_steps, 500)
+    np.testing.assert_allclose(ao.decode(found, model).x, found.reconstruction, atol=1e-5)
+
+
+def test_stochastic_decoding(latents, model):
+    calm, noisy, again, other = (
+        ao.decode(latents[:2], model, eta=eta, seed=seed).x for eta, seed in ((0, 0), (1, 0), (1, 0), (1, 1))
+    )
+    assert np.array_equal(noisy, again)
+    assert not np.allclose(calm, noisy, atol=0.05)
+    assert not np.allclose(other, noisy, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["spectral", "isotropic"])
+def test_priors(latents, kind):
+    prior = ao.fit_prior(latents, kind)
+    assert prior.kind == kind
+    drawn = prior.sample(3, seed=2)
+    assert drawn.shape == (3, 1, 32, 32)
+    assert np.array_equal(drawn, prior.sample(3, seed=2))
+    assert prior.log_prob(drawn).shape == (3,)
+    proposals = ao.sample(prior, 3, seed=2, criteria="none")
+    assert np.array_equal(proposals.z, drawn.astype(np.float32))
+    assert (proposals.parents == -1).all()
+
+
+@pytest.mark.parametrize("proposal", [None, "lol", "slerp", "gaussian"])
+def test_exactly_as_many_as_asked_for(latents, proposal):
+    found = ao.sample(latents, 5, seed=1, proposal=proposal, criteria="none")
+    assert len(found) == len(found.z) == len(found.parents) == 5
+    assert found.kind == (proposal or "lol")
+    assert found.accepted.sum() == found.tally["accepted"] == 5
+    assert np.array_equal(found.z, ao.sample(latents, 5, seed=1, proposal=proposal, criteria="none").z)
+    assert np.array_equal(found.z[:3], ao.sample(latents, 3, seed=1, proposal=proposal, criteria="none").z)
+
+
+def test_calibrated_criteria_are_the_default(latents):
+    found = ao.sample(latents, 4, false_reject=0.01)
+    assert found.criteria["kind"] == "calibrated"
+    assert found.criteria["false_reject"] == 0.01
+    assert found.tally["candidates"] == len(found.accepted)
+    assert len(found.criteria["bands"]) == 3
+
+
+def test_an_ended_budget_is_an_error_with_the_tally(latents):
+    with pytest.raises(ao.AstroOodError, match=r"AOD-RN13 .* of 2 candidates accepted, 9 wanted"):
+        ao.sample(latents, 9, budget=2)
+
+
+def test_new_maps_in_physical_units(latents, model):
+    proposals = ao.sample(latents, 3, criteria="none")
+    fields = ao.decode(proposals, model)
+    assert fields.x.shape == (3, 1, 32, 32)
+    maps = fields.to_maps()
+    assert [m.name for m in maps] == ["synth-00000", "synth-00001", "synth-00002"]
+    assert {m.unit for m in maps} == {"K"}
+    assert maps[0].pixel_scale == pytest.approx((1.2, 1.2))
+    assert maps[0].wcs is not None
+    np.testing.assert_allclose(maps[1].data, latents.origin.stretch.inverse(fields.x[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_validation_of_maps(maps, held_out, tmp_path):
+    turned = [ao.Map(m.data[:, ::-1].copy(), m.unit, f"t-{m.name}", header=m.header) for m in maps]
+    scores = ao.validate(maps[:4], turned[4:], maps[4:] if held_out else None, n_permutations=99)
+    assert {"pdf", "spectrum", "novelty_nn", "novelty_copy"} <= {row["statistic"] for row in scores.rows}
+    keys = {"statistic", "scale", "value", "floor", "p", "p_adjusted", "p_min", "verdict", "unit"}
+    assert all(keys <= set(row) for row in scores.rows)
+    assert isinstance(scores.verdict, str)
+    assert scores.verdict
+    assert scores.status != "usable"
+    scores.save(tmp_path)
+    assert {"scores.csv", "scores.json"} <= {p.name for p in tmp_path.iterdir()}
+    assert scores._repr_html_().startswith("<table>")
+
+
+def test_validation_of_arrays():
+    fields = gaussian_field(24, 32, -2.0, 0)
+    scores = ao.validate(fields[:8], fields[8:16], fields[16:], n_permutations=99)
+    assert scores.status == "undecided" or not any(r["verdict"] == "different" for r in scores.rows if r["set"] == "synthetic")
+    same = ao.validate(fields[:8, None], fields[8:16, None], fields[16:, None], n_permutations=99)
+    assert [r["value"] for r in same.rows] == [r["value"] for r in scores.rows]
+
+
+def test_copies_are_found():
+    fields = gaussian_field(16, 32, -2.0, 0)
+    scores = ao.validate(fields[:12], fields[:6] + 1e-3, n_permutations=99)
+    assert scores.status == "copies"
+
+
+def test_shifted_maps_fail():
+    fields = gaussian_field(36, 32, -2.0, 0)
+    scores = ao.validate(fields[:12], 3 * fields[12:24], fields[24:], n_permutations=999)
+    assert scores.status == "fails"
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "code"),
+    [
+        (np.ones((1, 32, 32)), np.ones((4, 32, 32)), "IN40"),
+        (np.ones((4, 32, 32)), np.ones((32, 32)), "IN40"),
+        (np.ones((4, 2, 32, 32)), np.ones((4, 32, 32)), "IN40"),
+        ([], np.ones((4, 32, 32)), "IN40"),
+    ],
+)
+def test_sets_that_cannot_be_compared(real, synthetic, code):
+    with pytest.raises(ao.AstroOodError, match=rf"^AOD-{code}"):
+        ao.validate(real, synthetic)
+
+
+def test_units_and_shapes_that_differ_are_refused(maps):
+    other = [ao.Map(m.data, "Jy/beam", m.name) for m in maps]
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN23"):
+        ao.validate(maps, other)
+    small = [ao.Map(m.data[:, :16, :16], m.unit, m.name, header=m.header) for m in maps]
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN25"):
+        ao.validate(maps, small)
+
+
+def test_refusals_of_the_calls(maps, latents, model):
+    for nothing in ([], np.zeros((0, 1, 32, 32))):
+        with pytest.raises(ao.AstroOodError, match=r"^AOD-IN40"):
+            ao.invert(nothing, model)
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-(IN17|RN60)"):
+        ao.invert(np.full((2, 1, 32, 32), np.nan), model, n_steps=2)
+    hole = maps[0].data.copy()
+    hole[0, 3, 3] = np.nan
+    masked = ao.Map(hole, "K", mask=np.isnan(hole[0]))
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN17"):
+        ao.invert([masked, *maps], model)
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-CF10"):
+        ao.invert(maps, model, "slow")
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-CF11"):
+        ao.fit_prior(latents, "flow")
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-CF12"):
+        ao.sample(latents, 2, proposal="magic")
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-CF13"):
+        ao.sample(latents, 2, criteria="strict")
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN40"):
+        ao.fit_prior(latents[:1])
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN31"):
+        ao.invert(np.zeros((2, 1, 30, 30), np.float32), model)
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN25"):
+        ao.invert(np.zeros((2, 32, 32), np.float32), model)
+    with pytest.raises(AttributeError):
+        _ = ao.nothing_of_the_kind
+
+
+def test_few_latents_say_so(latents, caplog):
+    with caplog.at_level(logging.WARNING, "astro_ood"):
+        found = ao.sample(latents[:3], 2)
+    assert found.criteria["kind"] == "none"
+    assert "cannot calibrate" in caplog.text
+
+
+def test_public_names():
+    assert len(ao.__all__) <= 25
+    assert set(ao.__all__) == set(dir(ao))
+    for name in ao.__all__:
+        value = getattr(ao, name)
+        assert name == "__version__" or value.__doc__, name
+
+
+def test_tables_for_notebooks_escape_names(latents):
+    from dataclasses import replace
+
+    hostile = replace(latents, origin=replace(latents.origin, model="<script>alert(1)</script>"))
+    for text in (hostile._repr_html_(), ao.sample(latents, 2, criteria="none")._repr_html_()):
+        assert text.startswith("<table>")
+        assert "<script>" not in text
+    assert "<b>" not in ao.Map(np.zeros((16, 16)), name="<b>")._repr_html_()
+    scores = ao.Scores([{"statistic": "<i>", "set": "<i>", "scale": None, "verdict": "<i>"}], "<i>", [], "fails")
+    assert "<i>" not in scores._repr_html_()
+
+
+def test_selftest_passes():
+    from astro_ood.selftest import run_selftest
+
+    lines = list(run_selftest())
+    assert len(lines) >= 6
+    assert all(good for _, good in lines), lines
