@@ -18,8 +18,8 @@ demo: $(VENV)/ready
 	  $(BIN)/snakemake --cores $(CORES) --quiet rules --configfile "$$config" || exit 1; \
 	done
 	@for config in $(CONFIGS); do \
-	  name=$$(sed -n 's/^name: *"\(.*\)"$$/\1/p' "$$config"); \
-	  echo "report: $(CURDIR)/results/$$name/report.html"; \
+	  run=$$($(BIN)/python -c 'import sys; from astro_ood.config import load; print(load(sys.argv[1]).run)' "$$config") || exit 2; \
+	  echo "report: $(CURDIR)/$$run/report.html"; \
 	done
 
 test: lint

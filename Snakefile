@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 # The embedded run; a configuration of the user's stands alone, nothing of the embedded one shows through.
-if "data" not in config:
+if "data" not in config and not workflow.overwrite_configfiles:
 
     configfile: workflow.source_path("config/config.yaml")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from astro_ood._version import __version__
 from astro_ood.errors import AstroOodError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from astro_ood.api.types import FittedPrior, Latents, Proposals, Scores
     from astro_ood.api.validate import validate
     from astro_ood.maps import FieldBatch, Map, Stretch, read_map, read_maps
-
-__version__ = "0.1.0"
 
 _HOME = {
     "decode": "api.generate",

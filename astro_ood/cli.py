@@ -59,6 +59,12 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error AOD-CF05 {where}{error.strerror or error}; check the path, its permissions and the free space", err=True)
+        sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)
@@ -88,7 +94,7 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Look into files and write a commented configuration."""
-    from astro_ood.setup import propose_config
+    from astro_ood.launch import propose_config
 
     chosen = int(hdu) if hdu is not None and hdu.isdecimal() else hdu
     text = propose_config(
@@ -105,7 +111,7 @@ def init(
 @app.command()
 def check(config: ConfigArg, on_error: OnErrorOption = None, strict: Strict = False, debug: Debug = False) -> None:
     """Validate a configuration, its files and its network, without computing."""
-    from astro_ood.setup import check_config
+    from astro_ood.launch import check_config
 
     for line in check_config(_load(config, on_error, strict)):
         typer.echo(line)
@@ -124,7 +130,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Do the whole run through Snakemake; arguments after -- go to it."""
-    from astro_ood.setup import run_workflow
+    from astro_ood.launch import run_workflow
 
     raise typer.Exit(run_workflow(_load(config, on_error, strict), cores=cores, resume=resume, extra=context.args))
 

@@ -8,20 +8,22 @@ or a language tag is an error, and `1e-4` is a number.
 from __future__ import annotations
 
 import difflib
+import glob
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from astro_ood.errors import ConfigError
+from astro_ood.errors import ConfigError, InputError
 
 Positive = Annotated[int, Field(ge=1)]
 MAX_CONFIG_BYTES = 1_000_000
+MAX_ARGUMENT_BYTES = 100_000
 
 
 class Section(BaseModel):
@@ -35,14 +37,16 @@ class Data(Section):
 
     files: list[str] = Field(
         min_length=1,
-        description="FITS, HDF5, .npy or .zarr files; `package:NAME/path` is a file of an installed Python package",
+        description="FITS, HDF5, .npy or .zarr files, or patterns (maps/*.fits); `package:NAME/path` is a file of a Python package",
     )
     hdu: int | str | None = Field(None, description="FITS: number or name of the HDU; none where there is only one image")
     dataset: str | None = Field(None, description="HDF5, zarr: path of the data set; none where there is only one")
     axis0: Literal["maps", "channels", "slice"] | None = Field(None, description="What the first axis of a cube counts")
-    slice: int | None = Field(None, ge=0, description="Plane of a cube, for axis0: slice")
+    slice: int | list[int] | None = Field(None, description="Plane of a cube, for axis0: slice (one number for each leading axis)")
     unit: str | None = Field(None, description="Unit, where the files do not carry it (astropy's spelling)")
-    frame: Literal["galactic", "icrs"] | None = Field(None, description="Sky frame of HEALPix files that do not carry it")
+    frame: Literal["galactic", "icrs", "ecliptic"] | None = Field(
+        None, description="Sky frame of HEALPix files that do not carry it"
+    )
     patch: int | None = Field(64, ge=16, le=4096, description="Side of the square patches, pixels; none for whole maps")
     nan: Literal["drop", "error", "fill"] = Field("drop", description="Patches that hold NaN: drop, stop, or fill with the median")
     inverted: list[str] | None = Field(
@@ -71,7 +75,9 @@ class Inversion(Section):
         None, ge=2, le=10_000, description="Evaluations per direction (paper: grid points); none for the preset's"
     )
     t_0: float | None = Field(None, gt=0, description="Time inverted to, in the network's own steps; none for the preset's")
-    check_t_0: list[float] = Field([900.0], max_length=8, description="Further times at which only the round trip is measured")
+    check_t_0: list[float] | None = Field(
+        None, max_length=8, description="Further times at which only the round trip is measured; none for the published t_0"
+    )
     shards: int = Field(2, ge=1, le=2000, description="Jobs that the inversion is divided into")
 
 
@@ -130,6 +136,12 @@ class Config(Section):
     decoding: Decoding = Decoding()
     validation: Validation = Validation()
 
+    @model_validator(mode="after")
+    def _logarithms_exist(self) -> Config:
+        if self.validation.log and self.data.stretch != "log10":
+            raise ValueError("validation.log: true needs data.stretch: log10, for synthetic maps may be <= 0 otherwise")
+        return self
+
     @field_validator("name")
     @classmethod
     def _inside_results(cls, name: str) -> str:
@@ -148,12 +160,21 @@ class Config(Section):
         return self.run / "config.yaml"
 
     def only(self, *keys: str) -> dict[str, Any]:
-        """Name, seed, data and further sections: what one stage depends on, and what its store records."""
-        return self.model_dump(include={"name", "seed", "data", *keys})
+        """Name and further entries: what one stage depends on, and what its store records."""
+        return self.model_dump(include={"name", *keys})
 
     def settings(self, *keys: str) -> str:
-        """The same as JSON text, which `load` takes: the argument of a rule, that a change elsewhere does not touch."""
-        return json.dumps(self.only(*keys))
+        """The same as JSON text, which `load` takes: the argument of a rule, that a change elsewhere does not touch.
+
+        Raises
+        ------
+        ConfigError
+            More text than an operating system takes as one argument.
+        """
+        text = json.dumps(self.only(*keys))
+        if len(text.encode()) > MAX_ARGUMENT_BYTES:
+            raise ConfigError("CF03", "data.files", "the list of files is over 100 kB", "use a pattern such as maps/*.fits")
+        return text
 
 
 class _Loader(yaml.SafeLoader):
@@ -198,7 +219,9 @@ def load(source: str | Path) -> Config:
     """
     text = str(source)
     if text.lstrip().startswith("{"):
-        return parse(_read_json(text), "settings")
+        raw = _read_json(text)
+        # the settings of a stage name the files only where the stage reads them
+        return parse({"data": {"files": ["(read by an earlier stage)"]}, **raw} if isinstance(raw, Mapping) else raw, "settings")
     path = Path(source)
     try:
         if not path.is_file() and path.exists():
@@ -264,6 +287,30 @@ def _keys(loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         model = model.model_fields[str(part)].annotation
     return list(model.model_fields)
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """File names in order, with patterns such as ``maps/*.fits`` replaced by the files that they match.
+
+    Raises
+    ------
+    InputError
+        A pattern that matches nothing.
+    """
+    found: set[str] = set()
+    for name in names:
+        pattern = any(c in name for c in "*?[") and not name.startswith("package:") and not Path(name).exists()
+        matches = glob.glob(name, recursive=True) if pattern else [name]  # noqa: PTH207 (a pattern may be absolute)
+        if not matches:
+            raise InputError("IN34", name, "no file matches this pattern", "check it, relative to the current directory")
+        found.update(matches)
+    return sorted(found)
+
+
+def watched(config: Config) -> dict[str, list[str]]:
+    """Plain files that a workflow can watch for changes: of the maps, and of a network that is not an embedded one."""
+    names = {"maps": expand(config.data.files), "network": [config.model.name]}
+    return {key: [name for name in some if name.isprintable() and "{" not in name and Path(name).is_file()] for key, some in names.items()}
 
 
 def dump_schema() -> str:

@@ -21,10 +21,11 @@ from astro_ood.api import generate
 from astro_ood.api.run import load_fields, load_latents, open_run, real_maps
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
 from astro_ood.api.validate import validate
-from astro_ood.config import Config, parse, write_effective
+from astro_ood.config import Config, expand, parse, write_effective
+from astro_ood.diffusion import presets
 from astro_ood.errors import ConfigError
 from astro_ood.latents import criteria, geometry, prior
-from astro_ood.maps import FieldBatch, Stretch, collect, resolve, split_regions
+from astro_ood.maps import FieldBatch, Map, Readout, Stretch, collect, resolve, same_unit, sift, split_regions
 from astro_ood.stores import RunPaths, Variable, complete_shards, manifest_hash, open_shards, open_store, write_store
 
 MAP_DIMS = ("item", "channel", "y", "x")
@@ -33,47 +34,55 @@ MAP_DIMS = ("item", "channel", "y", "x")
 def prepare(config: Config, *, overwrite: bool = False) -> None:
     """Read the maps, split them by region, fit the stretch to the inverted ones; write `fields`."""
     paths, data = RunPaths(config.run), config.data
-    readout, inverted, held_out = read(config)
+    readout, maps, n_inverted = read(config)
     for line in [*readout.notes, *(message for _, message in readout.skipped)]:
         logger.warning("%s", line)
-    maps = [readout.maps[i] for i in (*inverted, *held_out)]
-    stretch = Stretch.fit(maps[: len(inverted)], data.stretch)
+    stretch = Stretch.fit(maps[:n_inverted], data.stretch)
     batch = FieldBatch.from_maps(maps, stretch)
-    outside = sum(stretch.clipped(m.data) for m in maps[len(inverted) :])
+    outside = sum(stretch.clipped(m.data) for m in maps[n_inverted:])
     notes = list(readout.notes)
     if outside:
         notes.append(f"{outside} pixels of held-out maps lie outside the range of the stretch (they are kept)")
-    physical = np.stack([m.data for m in maps]).astype(np.float32)
+    skipped = dict(readout.skipped)
     write_store(
         paths.fields,
-        {"field": Variable(physical, MAP_DIMS, batch.unit)},
+        {"field": Variable(np.stack([m.data for m in maps]).astype(stretch.dtype), MAP_DIMS, batch.unit)},
         stage="fields",
         attrs={
             "items": list(range(len(maps))),
             "ids": batch.ids,
             "regions": batch.regions,
-            "split": ["inverted"] * len(inverted) + ["held_out"] * len(held_out),
+            "split": ["inverted"] * n_inverted + ["held_out"] * (len(maps) - n_inverted),
             "stretch": stretch.to_dict(),
             "headers": batch.headers,
             "pixel_scale": batch.pixel_scales[0],
             "sources": batch.sources,
-            "files": [_fingerprint(name) for name in data.files if name not in dict(readout.skipped)],
+            "files": [_fingerprint(name) for name in expand(data.files) if name not in skipped],
             "skipped": readout.skipped,
             "notes": notes,
         },
-        settings=config.only(),
+        settings=config.only("data"),
         inputs={},
-        seed=config.seed,
         overwrite=overwrite,
     )
-    logger.info("prepare: %d maps to invert, %d held out, in %s", len(inverted), len(held_out), batch.unit or "no unit")
+    logger.info("prepare: %d maps to invert, %d held out, in %s", n_inverted, len(maps) - n_inverted, batch.unit or "no unit")
 
 
-def read(config: Config) -> tuple[Any, list[int], list[int]]:
-    """Read the maps of a configuration and split them; what `check` does too."""
+def read(config: Config) -> tuple[Readout, list[Map], int]:
+    """Read the maps of a configuration; what `check` does too.
+
+    Returns
+    -------
+    readout : Readout
+        With what was skipped and noted.
+    maps : list of Map
+        In one unit, those to invert first.
+    n_inverted : int
+    """
     data = config.data
+    # sorted: the order in which files are named changes nothing
     readout = collect(
-        data.files,
+        expand(data.files),
         data.patch,
         hdu=data.hdu,
         dataset=data.dataset,
@@ -86,8 +95,11 @@ def read(config: Config) -> tuple[Any, list[int], list[int]]:
         strict=data.strict,
         max_bytes=data.max_map_bytes,
     )
+    if data.on_error == "skip":
+        maps, odd = sift(readout.maps, positive=data.stretch == "log10")
+        readout = replace(readout, maps=maps, skipped=[*readout.skipped, *odd])
     inverted, held_out = split_regions(readout.maps, data.inverted, max_inverted=data.max_inverted, min_held_out=0)
-    return readout, inverted, held_out
+    return readout, same_unit([readout.maps[i] for i in (*inverted, *held_out)]), len(inverted)
 
 
 def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
@@ -108,14 +120,15 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
         micro_batch=config.model.micro_batch,
         label=f"invert shard {shard}",
     )
-    checks = [_round_trip(config, model, part, t_0) for t_0 in settings.check_t_0]
+    check_t_0 = [presets.published_t_0(model.schedule)] if settings.check_t_0 is None else settings.check_t_0
+    checks = [_round_trip(config, model, part, t_0) for t_0 in check_t_0]
     origin = replace(latents.origin, header=batch.headers[0])
     _drop_surplus(paths.root / "latents", settings.shards)
     write_store(
         paths.latents(shard),
         {
             "z": Variable(latents.z, MAP_DIMS),
-            "reconstruction": Variable(batch.stretch.inverse(latents.reconstruction).astype(np.float32), MAP_DIMS, batch.unit),
+            "reconstruction": Variable(replace(part, x=latents.reconstruction).physical, MAP_DIMS, batch.unit),
             "round_trip": Variable(latents.round_trip, ("item",)),
             "latent_error": Variable(latents.latent_error, ("item",)),
             "round_trip_check": Variable(np.array(checks).reshape(len(checks), len(items)).T, ("item", "check_t_0")),
@@ -127,13 +140,12 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
             "ids": latents.ids,
             "origin": origin.to_dict(),
             "evaluations": latents.evaluations,
-            "check_t_0": settings.check_t_0,
+            "check_t_0": check_t_0,
             "model_card": {key: model.card[key] for key in ("licence", "parameters", "trained_on") if key in model.card},
         },
         settings=config.only("model", "inversion"),
         inputs=_inputs(paths, paths.fields),
-        model=_model(origin),
-        seed=config.seed,
+        model=_model(origin, model.device.type),
         overwrite=overwrite,
     )
     logger.info("invert: round trip %.2f %% (median of shard %d)", 100 * np.median(latents.round_trip), shard)
@@ -175,7 +187,7 @@ def fit_prior(config: Config, *, overwrite: bool = False) -> None:
             "held_out_accepted": [int(accepted.sum()), len(held_out)],
             "fitted_to": latents.ids,
         },
-        settings=config.only("prior", "criteria"),
+        settings=config.only("seed", "prior", "criteria"),
         inputs=_inputs(paths, *complete_shards(paths.root / "latents")),
         model=_model(latents.origin),
         seed=config.seed,
@@ -225,7 +237,7 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
             "parent_ids": latents.ids,
             "origin": proposals.origin.to_dict(),
         },
-        settings=config.only("proposal", "criteria"),
+        settings=config.only("seed", "proposal", "criteria"),
         inputs=_inputs(paths, paths.prior, *complete_shards(paths.root / "latents")),
         model=_model(proposals.origin),
         seed=config.seed,
@@ -254,7 +266,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
     write_store(
         paths.samples(shard),
         {
-            "field": Variable(fields.stretch.inverse(fields.x).astype(np.float32), MAP_DIMS, fields.unit),
+            "field": Variable(fields.physical, MAP_DIMS, fields.unit),
             "parents": Variable(proposals.parents, ("item", "parent")),
             "weights": Variable(proposals.weights, ("item", "parent")),
         },
@@ -270,9 +282,9 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             "proposal": proposals.kind,
             "eta": config.decoding.eta,
         },
-        settings=config.only("model", "decoding"),
+        settings=config.only("seed", "model", "decoding"),
         inputs=_inputs(paths, paths.proposals),
-        model=_model(proposals.origin),
+        model=_model(proposals.origin, model.device.type),
         seed=config.seed,
         overwrite=overwrite,
     )
@@ -282,12 +294,14 @@ def evaluate(config: Config) -> None:
     """Compare the synthetic maps with the held-out ones; write `scores.csv` and `scores.json`."""
     run = open_run(config.run)
     real, held_out = real_maps(run)
-    parents = open_shards(run.paths.root / "samples", "samples").load("parents")[:, 0]
+    samples = open_shards(run.paths.root / "samples", "samples")
+    heaviest = np.argmax(np.abs(samples.load("weights")), axis=1)[:, None]
+    parents = np.take_along_axis(samples.load("parents"), heaviest, axis=1)[:, 0]
     scores = validate(
         real,
         run.samples.to_maps(),
         held_out if len(held_out) > 1 else None,
-        log=config.data.stretch == "log10" if config.validation.log is None else config.validation.log,
+        log=run.fields.attrs["stretch"]["kind"] == "log10" if config.validation.log is None else config.validation.log,
         parents=parents if (parents >= 0).all() else None,
         n_permutations=config.validation.permutations,
         seed=config.seed,
@@ -305,7 +319,10 @@ def report(config: Config) -> None:
     # every route to a finished run leaves the configuration that repeats it
     made = [entry["settings"] for entry in run.provenance["stores"] if "settings" in entry]
     write_effective(
-        parse({key: value for settings in (*made, config.only("title", "validation")) for key, value in settings.items()}, run.root)
+        parse(
+            {key: value for settings in (*made, config.only("title", "seed", "validation")) for key, value in settings.items()},
+            run.root,
+        )
     )
     write_report(collect_report(run, config.title), run.paths.report)
     logger.info("report: %s", run.paths.report)
@@ -362,8 +379,9 @@ def _inputs(paths: RunPaths, *directories: Path) -> dict[str, str]:
     return {d.relative_to(paths.root).as_posix(): manifest_hash(d) for d in directories}
 
 
-def _model(origin: Origin) -> Mapping[str, str]:
-    return {"name": origin.model, "sha256": origin.model_sha256}
+def _model(origin: Origin, device: str | None = None) -> Mapping[str, str]:
+    """The network, and the kind of device that ran it: shards of different kinds are no one result."""
+    return {"name": origin.model, "sha256": origin.model_sha256, **({"device": device} if device else {})}
 
 
 def _fingerprint(name: str) -> dict[str, Any]:

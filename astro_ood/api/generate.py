@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
 from astro_ood.diffusion import engine, hub, presets
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.errors import InputError
+from astro_ood.errors import ConfigError, InputError, ModelError
 from astro_ood.latents import criteria as criteria_
 from astro_ood.latents import prior as prior_
 from astro_ood.latents import proposal as proposal_
@@ -19,6 +19,7 @@ from astro_ood.maps import FieldBatch, Map, Stretch
 from astro_ood.maps.inspection import suggest_stretch
 from astro_ood.maps.stretch import Kind
 
+LARGEST = 3.0
 Fields = FieldBatch | Sequence[Map] | NDArray[Any]
 
 open_model = hub.open_model
@@ -32,6 +33,11 @@ def as_batch(batch: Fields) -> FieldBatch:
         return batch
     if isinstance(batch, np.ndarray):
         x = np.asarray(batch, dtype=np.float32)
+        reach = float(np.abs(x).max())
+        if not reach <= LARGEST:
+            raise InputError(
+                "IN17", "batch", f"values reach {reach:g}, an array must lie in about [-1, 1]", "give a list of Map instead"
+            )
         names = tuple(f"map-{i:05d}" for i in range(len(x)))
         return FieldBatch(x, ids=names, regions=names, stretch=Stretch("linear", -1.0, 1.0), unit="")
     maps = list(batch)
@@ -66,7 +72,7 @@ def invert(
     t_0 : float, optional
         Time inverted to, in the network's own steps.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``cpu`` or ``cuda``; ``auto`` leaves the network where it is.
     micro_batch : int
         Maps per network call.
     estimate_error : bool
@@ -79,7 +85,8 @@ def invert(
     Latents
     """
     fields = as_batch(batch)
-    model = model.to(engine.pick_device(device))
+    _require(micro_batch >= 1, "micro_batch", micro_batch, "at least 1")
+    model = model if device == "auto" else model.to(engine.pick_device(device))
     chosen = presets.choose(preset, model.schedule, n_steps=n_steps, t_0=t_0)
     found = engine.invert(model, fields.x, chosen, micro_batch=micro_batch, estimate_error=estimate_error, label=label)
     origin = Origin(
@@ -104,6 +111,11 @@ def invert(
         evaluations=found.evaluations,
         origin=origin,
     )
+
+
+def _require(good: bool, name: str, value: object, expected: str) -> None:
+    if not good:
+        raise ConfigError("CF44", name, f"found {value}, expected {expected}", "correct it")
 
 
 def fit_prior(latents: Latents, kind: str = "spectral") -> FittedPrior:
@@ -148,6 +160,8 @@ def sample(
     RunError
         Too few latents, or the budget ended first (the message carries the tally).
     """
+    _require(n >= 1, "n", n, "at least 1")
+    _require(seed >= 0, "seed", seed, "at least 0")
     fitted = source if isinstance(source, FittedPrior) else None
     latents = fitted.latents if fitted else source
     assert isinstance(latents, Latents)
@@ -195,7 +209,7 @@ def decode(
     seed : int, optional
         For ``eta > 0``; the seed of the proposals by default.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``cpu`` or ``cuda``; ``auto`` leaves the network where it is.
     items : ndarray of int, optional
         Global numbers of the items, for their random streams.
     label : str
@@ -207,7 +221,11 @@ def decode(
         Normalised maps; ``.to_maps()`` gives them in physical units.
     """
     origin = latents.origin
-    model = model.to(engine.pick_device(device))
+    _require(0 <= eta <= 1, "eta", eta, "0 to 1")
+    if (model.name, model.sha256) != (origin.model, origin.model_sha256):
+        problem = f"the maps were inverted through {origin.model} ({origin.model_sha256[:12]}), this is {model.name} ({model.sha256[:12]})"
+        raise ModelError("MD56", "decode", problem, "decode with the network that inverted")
+    model = model if device == "auto" else model.to(engine.pick_device(device))
     same = preset is None or preset == origin.preset
     chosen = presets.choose(preset or origin.preset, model.schedule, n_steps=origin.n_steps if same else None, t_0=origin.t_0)
     first_seed = latents.seed if isinstance(latents, Proposals) else 0

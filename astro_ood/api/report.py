@@ -47,7 +47,7 @@ def collect_report(run: Run, title: str) -> ReportData:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
         commands=[
-            f"snakemake --cores all --configfile {run.root.as_posix()}/config.yaml",
+            f"astro-ood run {run.root.as_posix()}/config.yaml",
             f"astro-ood verify {run.root.as_posix()}",
         ],
         verdict=Verdict(scores.status, scores.verdict, scores.sentences),  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from astro_ood._random import stream
 from astro_ood.api.types import Scores
 from astro_ood.errors import InputError
 from astro_ood.maps import Map
-from astro_ood.maps.batch import check_scales, check_shapes, same_unit
+from astro_ood.maps.consistency import check_scales, check_shapes, require_positive, same_unit
 from astro_ood.stats.novelty import novelty
 from astro_ood.stats.onepoint import histograms
 from astro_ood.stats.scores import validate_sets
@@ -78,6 +78,9 @@ def validate(
         check_scales(maps)
         unit, pixel_scale = maps[0].unit if unit is None else unit, pixel_scale or maps[0].pixel_scale
     arrays = {name: _stack(values, name, unit or "") for name, values in sets.items()}
+    if log:
+        for name, stack in arrays.items():
+            require_positive(stack, name)
     if log is None:
         everything = np.concatenate([a.ravel() for a in arrays.values()])
         log = bool(everything.min() > 0 and everything.max() / everything.min() > 10)
@@ -99,7 +102,9 @@ def validate(
         seed=seed,
     )
     words = verdict(rows)
-    return Scores(rows, words.headline, words.sentences, words.status, _curves(arrays, baselines, pixel_scale, log=log))
+    return Scores(
+        rows, words.headline, words.sentences, words.status, _curves(arrays, baselines, pixel_scale, region_lists[0], log=log)
+    )
 
 
 def make_baselines(real: Array, n: int, *, log: bool, seed: int) -> dict[str, Array]:
@@ -110,14 +115,14 @@ def make_baselines(real: Array, n: int, *, log: bool, seed: int) -> dict[str, Ar
     return {IAAFT: 10**surrogate if log else surrogate, AUGMENTATION: turned}
 
 
-def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, *, log: bool) -> dict[str, Any]:
+def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, regions: Any, *, log: bool) -> dict[str, Any]:
     """What the figures of a report show, as plain lists."""
     natural = {name: np.log10(a) if log else a for name, a in {**arrays, **baselines}.items()}
     spectra = {name: power_spectrum(a, pixel_scale, n_bins=N_BINS) for name, a in natural.items()}
     first = spectra["synthetic"]
     reference = natural.get("held_out", natural["real"])
     pooled = {name: histograms(a, np.concatenate(list(natural.values())))[0] for name, a in natural.items()}
-    near = novelty(natural["synthetic"], natural["real"], natural.get("held_out"))
+    near = novelty(natural["synthetic"], natural["real"], natural.get("held_out"), regions=regions)
     order = np.argsort(near.samples)[:6]
     return {
         "log": log,
@@ -149,9 +154,12 @@ def _stack(values: MapSet, name: str, unit: str) -> Array:
         odd = {m.unit for m in maps} - {unit}
         if odd:
             raise InputError("IN23", name, f"unit {odd.pop()!r}, the other maps have {unit!r}", "convert one of them")
-        stack = np.stack([m.data for m in maps]).astype(np.float64)[:, 0] if maps else np.empty((0, 0, 0))
+        stack = np.stack([m.data for m in maps]).astype(np.float64) if maps else np.empty((0, 0, 0))
+        stack = stack[:, 0] if stack.ndim == 4 and stack.shape[1] == 1 else stack
     if stack.ndim != 3 or len(stack) < 2:
-        raise InputError("IN40", name, f"array of shape {stack.shape}", "a comparison needs at least two maps (N, H, W)")
+        raise InputError(
+            "IN40", name, f"array of shape {stack.shape}", "a comparison needs at least two maps of one channel (N, H, W)"
+        )
     return stack
 
 

@@ -56,7 +56,7 @@ class Denoiser:
         self.device = device or torch.device("cpu")
 
     def to(self, device: torch.device) -> Denoiser:
-        """The same network on another device."""
+        """Move the network to another device."""
         if isinstance(self.net, torch.nn.Module):
             self.net.to(device)
         self.device = device
@@ -64,9 +64,9 @@ class Denoiser:
 
     def raw(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """The network's own output for `x_t` (N, C, H, W) at time `t` (scalar or one per item)."""
-        time = torch.as_tensor(t, dtype=torch.float32, device=x_t.device).reshape(-1)
-        with torch.inference_mode():
-            return self.net(x_t, time)
+        time = torch.as_tensor(t, dtype=torch.float32, device=self.device).reshape(-1)
+        with torch.no_grad():
+            return self.net(x_t.to(self.device), time)
 
     def eps(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Predicted noise, shape (N, C, H, W)."""

@@ -7,6 +7,7 @@ of shards nor the order of the maps changes a bit of any result. Another micro-b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +121,10 @@ def invert(
     fine_up = preset.refined().times_up(denoiser.schedule)
     paths = (up, down, fine_up) if estimate_error else (up, down)
     evaluations = 0
-    with Progress(label, -(-len(x) // micro_batch) * sum(len(path) - 1 for path in paths), "step") as progress:
+    with (
+        Progress(label, -(-len(x) // micro_batch) * sum(len(path) - 1 for path in paths), "step") as progress,
+        _enough_memory(micro_batch),
+    ):
         for part, batch in _batches(x, micro_batch):
             n, batch = part.stop - part.start, batch.to(denoiser.device)
             trajectory = integrate(preset.solver(denoiser), batch, up, on_step=progress.advance)
@@ -160,14 +164,12 @@ def decode(
     items = np.arange(len(z)) if items is None else items
     out = np.empty_like(z, dtype=np.float32)
     down = preset.times_down(denoiser.schedule)
-    with Progress(label, -(-len(z) // micro_batch) * (len(down) - 1), "step") as progress:
+    with Progress(label, -(-len(z) // micro_batch) * (len(down) - 1), "step") as progress, _enough_memory(micro_batch):
         for part, batch in _batches(z, micro_batch):
             n = part.stop - part.start
             streams = [stream(seed, "eta", int(i)) for i in items[part]] if eta > 0 else []
 
-            def noise(
-                _: int, streams: list[np.random.Generator] = streams, shape: tuple[int, ...] = tuple(batch.shape)
-            ) -> torch.Tensor:
+            def noise(streams: list[np.random.Generator] = streams, shape: tuple[int, ...] = tuple(batch.shape)) -> torch.Tensor:
                 draw = np.zeros(shape, dtype=np.float32)
                 for row, generator in zip(draw, streams, strict=False):
                     row[...] = generator.standard_normal(row.shape, dtype=np.float32)
@@ -177,6 +179,15 @@ def decode(
             out[part] = integrate(solver, batch.to(denoiser.device), down, on_step=progress.advance).x[:n].cpu().numpy()
     _refuse_nonfinite(out, "decoding")
     return out
+
+
+@contextmanager
+def _enough_memory(micro_batch: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        problem = f"the device has too little memory for {micro_batch} maps at once"
+        raise RunError("RN55", "device", problem, "take a smaller micro_batch") from None
 
 
 def _refuse_nonfinite(x: Field, what: str) -> None:

@@ -47,10 +47,9 @@ def read_card(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ModelError("MD02", path, f"the model card is not JSON ({error})", "repair it") from None
-    missing = {"arch", "network", "schedule", "shape"} - set(card if isinstance(card, dict) else {})
-    if missing:
-        raise ModelError("MD02", path, f"the model card lacks {', '.join(sorted(missing))}", "complete it")
-    return dict(card)
+    if isinstance(card, dict) and not card.get("sha256"):
+        raise ModelError("MD02", path, "the model card has no sha256 of the weights", "add it, from a source that you trust")
+    return _check_card(card, path)
 
 
 def open_model(
@@ -83,20 +82,39 @@ def open_model(
         Missing, damaged or unexpected weights; a hash other than the card's; weights that are not finite.
     """
     weights = _locate(str(name_or_path))
-    card = dict(config) if isinstance(config, dict) else read_card(Path(config) if config else weights.with_suffix(".json"))
-    arch = arch or card.get("arch")
+    if isinstance(config, dict):
+        where, card = "config", _check_card(config, "config")
+    else:
+        where = str(Path(config) if config else weights.with_suffix(".json"))
+        card = read_card(Path(where))
+    arch = arch or card["arch"]
     if arch not in ARCHITECTURES:
         raise ModelError("MD51", weights, f"unknown architecture '{arch}'", f"expected one of {', '.join(ARCHITECTURES)}")
     sha256 = _check_hash(weights, card.get("sha256"))
-    network: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["network"].items()}
-    net = SmallUNet(**network)
+    try:
+        network: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["network"].items()}
+        net = SmallUNet(**network)
+        schedule = NoiseSchedule.linear(**{k: v for k, v in card["schedule"].items() if k != "kind"})
+        c, h, w = (int(n) for n in card["shape"])
+    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        raise ModelError("MD02", where, f"network, schedule or shape cannot be used ({error})", "repair the card") from None
     _load_strictly(net, weights, arch)
     target = pick_device(device)
     net.eval().requires_grad_(requires_grad=False).to(target)
-    schedule = NoiseSchedule.linear(**{k: v for k, v in card["schedule"].items() if k != "kind"})
-    return Denoiser(
-        net, schedule, tuple(card["shape"]), stride=net.stride, name=weights.stem, sha256=sha256, card=card, device=target
-    )
+    return Denoiser(net, schedule, (c, h, w), stride=net.stride, name=weights.stem, sha256=sha256, card=card, device=target)
+
+
+def _check_card(card: Any, where: object) -> dict[str, Any]:
+    """A card that says all that is needed, and nothing that this version would misread."""
+    missing = {"arch", "network", "schedule", "shape"} - set(card if isinstance(card, dict) else {})
+    if missing:
+        raise ModelError("MD02", where, f"the model card lacks {', '.join(sorted(missing))}", "complete it")
+    kind = card["schedule"].get("kind", "linear") if isinstance(card["schedule"], dict) else card["schedule"]
+    said = {"schedule": kind, "parameterisation": card.get("parameterisation", "eps"), "range": card.get("range", [-1, 1])}
+    for key, known in {"schedule": "linear", "parameterisation": "eps", "range": [-1, 1]}.items():
+        if said[key] != known:
+            raise ModelError("MD53", where, f"{key} is {said[key]}, this version knows {known} only", "take another network")
+    return dict(card)
 
 
 def _locate(name: str) -> Path:

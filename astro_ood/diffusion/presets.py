@@ -59,7 +59,7 @@ class Preset:
         return np.append(down, -1.0) if self.to_clean_end else down
 
     def solver(self, denoiser: Denoiser, eta: float = 0.0, noise: Noise | None = None) -> Solver:
-        """A fresh solver; stochastic decoding (``eta > 0``) is DDIM's in every preset."""
+        """A fresh solver; stochastic decoding (``eta > 0``) is DDIM's on the same grid in every preset."""
         return Multistep(denoiser) if self.multistep and eta == 0 else DDIM(denoiser, eta, noise)
 
     def refined(self) -> Preset:
@@ -72,6 +72,16 @@ PRESETS = {
     "fast": Preset("fast", multistep=True, grid="log_snr", n_steps=24, t_0=700.0, to_clean_end=False),
     "accurate": Preset("accurate", multistep=True, grid="log_snr", n_steps=80, t_0=700.0, to_clean_end=False),
 }
+
+
+def _translate(t: float, schedule: NoiseSchedule) -> float:
+    """Time of equal signal-to-noise ratio for one of the published schedule."""
+    return t if np.array_equal(schedule.alpha_bar, _PUBLISHED.alpha_bar) else schedule.equivalent_time(t, _PUBLISHED)
+
+
+def published_t_0(schedule: NoiseSchedule) -> float:
+    """The published `t_0` in another network's steps."""
+    return _translate(PRESETS["paper"].t_0, schedule)
 
 
 def choose(name: str, schedule: NoiseSchedule, *, n_steps: int | None = None, t_0: float | None = None) -> Preset:
@@ -94,9 +104,10 @@ def choose(name: str, schedule: NoiseSchedule, *, n_steps: int | None = None, t_
     if name not in PRESETS:
         raise ConfigError("CF10", "preset", f"there is no preset '{name}'", f"choose one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    published = np.array_equal(schedule.alpha_bar, _PUBLISHED.alpha_bar)
-    default = preset.t_0 if published else schedule.equivalent_time(preset.t_0, _PUBLISHED)
-    preset = replace(preset, n_steps=preset.n_steps if n_steps is None else n_steps, t_0=default if t_0 is None else float(t_0))
+    time = _translate(preset.t_0, schedule) if t_0 is None else float(t_0)
+    # the published grid knows whole steps only
+    time = float(np.floor(time)) if preset.grid == "published" and np.isfinite(time) else time
+    preset = replace(preset, n_steps=preset.n_steps if n_steps is None else n_steps, t_0=time)
     if preset.n_steps < 2:
         raise ConfigError("CF44", "n_steps", f"found {preset.n_steps}, expected at least 2", "give more steps")
     if not 0 < preset.t_0 <= schedule.T - 1:

@@ -24,7 +24,7 @@ from torch import Tensor
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.schedule import Array
 
-Noise = Callable[[int], Tensor]
+Noise = Callable[[], Tensor]
 
 
 class Solver(Protocol):
@@ -46,7 +46,7 @@ class DDIM:
     eta : float
         Stochasticity of decoding (0 deterministic, 1 ancestral); only for steps towards the clean end.
     noise : callable, optional
-        ``noise(k)`` gives the standard normal draw (N, C, H, W) of step ``k``; needed where ``eta > 0``.
+        Gives the next standard normal draw (N, C, H, W); needed where ``eta > 0``.
     """
 
     def __init__(self, denoiser: Denoiser, eta: float = 0.0, noise: Noise | None = None) -> None:
@@ -65,7 +65,7 @@ class DDIM:
         x_s = alpha_s * x0_hat + float(np.sqrt(max(0.0, sigma_s**2 - eta_term**2))) * eps
         if eta_term > 0:
             assert self.noise is not None
-            x_s = x_s + eta_term * self.noise(self.evaluations)
+            x_s = x_s + eta_term * self.noise()
         self.evaluations += 1
         return x_s
 
@@ -156,7 +156,9 @@ def integrate(
     """
     path = tuple(float(t) for t in times)
     states = [x]
-    with torch.inference_mode():
+    # TF32 would round the network's own arithmetic to three digits, and tuned kernels may differ from call to call
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), exact:
         for t, s in pairwise(path):
             x = solver.step(x, t, s)
             if keep:

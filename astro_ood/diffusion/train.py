@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from astro_ood.diffusion.nets import SmallUNet
 from astro_ood.diffusion.schedule import NoiseSchedule
+from astro_ood.errors import ModelError
 
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "clock", "coins", "grass", "gravel", "rocket")
 """Photographs trained on (names in `skimage.data`)."""
@@ -110,6 +111,10 @@ def eps_loss(
     return total / (math.ceil(n / 32) * 32)
 
 
+def _recorded(plan: TrainingPlan) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan).items()}
+
+
 def train(plan: TrainingPlan, checkpoint: Path, *, every: int = 500) -> Iterator[dict[str, Any]]:
     """Train, saving `checkpoint` (and continuing from it where it exists).
 
@@ -126,6 +131,10 @@ def train(plan: TrainingPlan, checkpoint: Path, *, every: int = 500) -> Iterator
     first, history = 0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if state["plan"] != _recorded(plan):
+            raise ModelError(
+                "MD57", checkpoint, "a checkpoint of another training plan", "delete it, or give the same steps and seed"
+            )
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         ema, first, history = state["ema"], state["step"], state["history"]
@@ -165,7 +174,14 @@ def train(plan: TrainingPlan, checkpoint: Path, *, every: int = 500) -> Iterator
             }
             history.append(row)
             running = 0.0
-            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "step": step + 1, "history": history}
+            state = {
+                "plan": _recorded(plan),
+                "net": net.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "ema": ema,
+                "step": step + 1,
+                "history": history,
+            }
             partial = checkpoint.with_suffix(".partial")
             torch.save(state, partial)
             partial.replace(checkpoint)

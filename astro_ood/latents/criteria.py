@@ -4,7 +4,8 @@ Three numbers of a candidate are compared with bands: its mean distance to the i
 to them at the origin, and the mean angle at a reference between the candidate and another reference. The published bands
 (611.4 +- 0.3, 88.0 +- 0.1 and 60 +- 0.1 degrees in 196,608 dimensions) hold for one data set; ``calibrated`` bands come from the
 user's own latents: each is left out in turn and measured against the rest, and the band is the normal-theory prediction interval
-for one more latent, so that it rejects a true latent at the stated rate.
+for one more latent, so that it rejects a true latent at about the stated rate (measured on coloured Gaussian latents at 5 %: 7 % for
+6 latents, 4 % for 12 and 24).
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Criteria:
         n = len(z)
         if n < 4:
             logger.warning("criteria: %d latents cannot calibrate any band, so every candidate is accepted", n)
-            return cls("none", (), z, np.arange(n), 0.0)
+            return cls("none", (), z, np.arange(n), None)
         left_out = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(n)]
         factor = stats.t.ppf(1 - false_reject / (2 * len(NAMES)), n - 1) * np.sqrt(1 + 1 / n)
         bands = []
@@ -108,6 +109,9 @@ class Criteria:
         Their centres hold in 196,608 dimensions; elsewhere the published half-widths stand around the latents' own mean values.
         """
         chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:_REFERENCES])
+        if len(z) < 3:
+            logger.warning("criteria: %d latents have no third one to measure an angle at, so every candidate is accepted", len(z))
+            return cls("none", (), z, np.arange(len(z)), None)
         centres = {name: centre for name, (centre, _) in _PUBLISHED.items()}
         if z[0].size != PUBLISHED_DIMENSION:
             rest = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(len(z))]

@@ -35,7 +35,7 @@ class Geometry:
         Standard deviation and excess kurtosis over all pixels, mean correlation between neighbouring pixels: 1, 0 and 0 for white
         Gaussian latents.
     effective_dimension : float
-        ``(tr S)^2 / tr S^2`` of the stationary covariance: `d` for white latents.
+        ``(tr S)^2 / tr S^2`` of the stationary covariance, channels taken as independent: `d` for white latents.
     separation : float
         ``mu / d^(1/4)``: above 1 the centre is told apart from the origin, by the paper's yardstick.
     """
@@ -78,7 +78,8 @@ def describe(z: Latent) -> Geometry:
     mu_2, s_2 = centre_and_spread(z)
     flat = z.reshape(n, -1)
     i, j = np.triu_indices(n, 1)
-    neighbours = np.mean([np.mean(z[..., 1:, :] * z[..., :-1, :]), np.mean(z[..., :, 1:] * z[..., :, :-1])])
+    around = z - z.mean()
+    neighbours = np.mean([np.mean(around[..., 1:, :] * around[..., :-1, :]), np.mean(around[..., 1:] * around[..., :-1])])
     power = np.mean(np.abs(np.fft.fft2(z - z.mean(axis=(-2, -1), keepdims=True))) ** 2, axis=(0, 1))
     return Geometry(
         d=d,
@@ -91,7 +92,7 @@ def describe(z: Latent) -> Geometry:
         angle_predicted=float(np.degrees(np.arccos(np.clip(mu_2 / (mu_2 + s_2 * d), -1, 1)))),
         std=float(z.std()),
         kurtosis=float(stats.kurtosis(z, axis=None)),
-        lag_1=float(neighbours / np.mean(z**2)),
+        lag_1=float(neighbours / np.mean(around**2)),
         effective_dimension=float(z.shape[1] * power.sum() ** 2 / np.sum(power**2)),
         separation=float(np.sqrt(max(mu_2, 0.0)) / d**0.25),
     )

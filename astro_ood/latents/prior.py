@@ -97,6 +97,7 @@ class SpectralPrior:
         # the fitted part of the mean has taken its share of the spread
         lost = 1 - weight * (2 - weight) / n
         scatter = np.einsum("nahw,nbhw->hwab", modes, modes.conj()) / (n * lost)
+        scatter[0, 0] *= lost / (1 - 1 / n)  # the constant part of the mean is fitted whole
         ring = np.rint(np.hypot(np.fft.fftfreq(h)[:, None] * h, np.fft.fftfreq(w)[None] * w)).astype(int)
         counts = np.bincount(ring.ravel())
         smooth = np.empty_like(scatter)

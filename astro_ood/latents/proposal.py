@@ -8,7 +8,8 @@ the sum of squares of the weights,
 .. math:: z = \mu + \frac{1}{\sqrt{q\,b}} \Big( \sum_i w_i x_i - a \mu \Big), \qquad q = 1 - \frac{a^2 c (2 - c)}{n b},
 
 keeps the distribution of the latents; ``q`` restores the spread that a mean estimated from the same ``n`` latents takes away, where
-``c`` is the weight of the estimated mean after shrinkage.
+``c`` is the weight of the estimated mean after shrinkage. (The constant part of the mean is always the estimated one: the spread of
+that single mode stays smaller by the factor that ``q`` has for ``c = 1``.)
 """
 
 from __future__ import annotations

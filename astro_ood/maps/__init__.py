@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from astro_ood.maps.batch import FieldBatch
-from astro_ood.maps.consistency import same_unit
+from astro_ood.maps.consistency import same_unit, sift
 from astro_ood.maps.core import Map
 from astro_ood.maps.export import write_fits
 from astro_ood.maps.files import resolve
@@ -26,6 +26,7 @@ __all__ = [
     "read_maps",
     "resolve",
     "same_unit",
+    "sift",
     "split_regions",
     "write_fits",
 ]

@@ -89,14 +89,17 @@ class FieldBatch:
             sources=tuple(m.source for m in maps),
         )
 
-    def to_maps(self) -> list[Map]:
-        """Physical maps, float32, in `unit`; IN17 where a value is not finite in them (a sample that diverged)."""
-        rows = zip(self.x, self.ids, self.regions, self.headers, self.pixel_scales, self.sources, strict=True)
+    @property
+    def physical(self) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Physical values (N, C, H, W) in `unit`: float32, or float64 where that cannot hold them."""
         with np.errstate(over="ignore"):
-            return [
-                Map(self.stretch.inverse(x).astype(np.float32), self.unit, name, region, source, header, None, scale)
-                for x, name, region, header, scale, source in rows
-            ]
+            values = self.stretch.inverse(self.x)
+        return values if self.stretch.dtype is np.float64 else values.astype(np.float32)
+
+    def to_maps(self) -> list[Map]:
+        """Physical maps in `unit`; IN17 where a value is not finite in them (a sample that diverged)."""
+        rows = zip(self.physical, self.ids, self.regions, self.headers, self.pixel_scales, self.sources, strict=True)
+        return [Map(x, self.unit, name, region, source, header, None, scale) for x, name, region, header, scale, source in rows]
 
     def __len__(self) -> int:
         return len(self.x)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood.errors import InputError
 from astro_ood.maps.core import Map
@@ -52,6 +54,42 @@ def same_unit(maps: Sequence[Map]) -> list[Map]:
         for m, factor in zip(maps, factors, strict=True)
         if factor is not None
     ]
+
+
+def sift(maps: Sequence[Map], *, positive: bool) -> tuple[list[Map], list[tuple[str, str]]]:
+    """Maps that go together with most of them, and (source, message) of the others.
+
+    Parameters
+    ----------
+    maps : sequence of Map
+    positive : bool
+        Whether values <= 0 (under log10) make a map unusable.
+    """
+    if not maps:
+        return [], []
+    usual = Counter((m.shape, m.unit) for m in maps).most_common(1)[0][0]
+    model = next(m for m in maps if (m.shape, m.unit) == usual)
+    kept, odd = [], []
+    for m in maps:
+        try:
+            check_shapes([model, m])
+            check_scales([model, m])
+            same_unit([model, m])
+            if positive:
+                require_positive(m.data, m.name)
+        except InputError as error:
+            odd.append((m.source or m.name, str(error)))
+        else:
+            kept.append(m)
+    return kept, odd
+
+
+def require_positive(values: NDArray[Any], name: str) -> None:
+    """Refuse values that have no logarithm (IN19)."""
+    n_bad = int(np.count_nonzero(~(values > 0)))
+    if n_bad:
+        share = f"{n_bad} of {values.size} pixels ({n_bad / values.size:.2%}) are <= 0, log10 needs positive"
+        raise InputError("IN19", name, share, "use asinh")
 
 
 def _some(items: list[str], most: int = 8) -> str:

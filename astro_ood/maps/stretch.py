@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astro_ood.errors import InputError
-from astro_ood.maps.consistency import same_unit
+from astro_ood.maps.consistency import require_positive, same_unit
 from astro_ood.maps.core import Map
 
 Kind = Literal["linear", "log10", "asinh"]
+# far from underflow and overflow of float32
+_FLOAT32 = (1e-30, 1e30)
 KINDS: tuple[Kind, ...] = ("linear", "log10", "asinh")
 
 
@@ -75,7 +77,7 @@ class Stretch:
         parts = [_valid(item, i) for i, item in enumerate(items)]
         if kind == "log10":
             for name, part in parts:
-                _require_positive(part, name)
+                require_positive(part, name)
         values = np.concatenate([part for _, part in parts]) if parts else np.empty(0)
         if values.size == 0 or values.min() == values.max():
             raise InputError("IN18", parts[0][0] if parts else "stretch", "no variance: cannot normalise", "check the maps")
@@ -94,7 +96,7 @@ class Stretch:
         """
         values = np.asarray(x, np.float64)
         if self.kind == "log10":
-            _require_positive(values, name)
+            require_positive(values, name)
         return np.asarray(2.0 * (self._transform(values) - self.low) / (self.high - self.low) - 1.0)
 
     def inverse(self, y: ArrayLike) -> NDArray[np.float64]:
@@ -110,6 +112,13 @@ class Stretch:
         values = np.asarray(x, np.float64)
         low, high = (float(v) for v in self.inverse(np.array([-1.0, 1.0])))
         return int(np.count_nonzero((values < low) | (values > high)))
+
+    @property
+    def dtype(self) -> type[np.float32] | type[np.float64]:
+        """Smallest floating type that holds physical values well beyond the range."""
+        ends = np.abs(self.inverse(np.array([-3.0, 3.0])))
+        tiny = self.kind == "log10" and float(ends.min()) < _FLOAT32[0]
+        return np.float64 if tiny or not float(ends.max()) < _FLOAT32[1] else np.float32
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for stores."""
@@ -139,14 +148,6 @@ def _valid(item: Map | NDArray[Any], index: int) -> tuple[str, NDArray[np.float6
         return f"array {index}", np.asarray(item, np.float64).ravel()
     data = item.data if item.mask is None else item.data[:, ~item.mask]
     return item.name, np.asarray(data, np.float64).ravel()
-
-
-def _require_positive(values: NDArray[np.float64], name: str) -> None:
-    n_bad = int(np.count_nonzero(~(values > 0)))
-    if n_bad:
-        raise InputError(
-            "IN19", name, f"{n_bad} of {values.size} pixels ({n_bad / values.size:.2%}) are <= 0, log10 needs positive", "use asinh"
-        )
 
 
 def _softening(values: NDArray[np.float64]) -> float:

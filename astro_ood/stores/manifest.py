@@ -18,10 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from astro_ood._version import __version__
 from astro_ood.errors import StoreError
 from astro_ood.stores.layout import LAYOUT_VERSION, MANIFEST, TIMESTAMP
 
-PACKAGES = ("astro-ood", "numpy", "zarr", "torch")
+PACKAGES = ("numpy", "zarr", "torch")
 
 
 class Problem(NamedTuple):
@@ -195,7 +196,7 @@ def describe(
 
 def versions() -> dict[str, str]:
     """Versions of Python and of `PACKAGES`, read from their metadata: nothing is imported."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "astro-ood": __version__}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -1,5 +1,6 @@
 """The embedded network on real maps: identity of results, errors, refusals."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -99,7 +100,8 @@ def weights(tmp_path):
     net = SmallUNet(1, 8, (1, 2), 1)
     path = tmp_path / "net.safetensors"
     save_file(net.state_dict(), path)
-    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32]}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
     path.with_suffix(".json").write_text(json.dumps(card))
     return path, card, net
 
@@ -119,10 +121,12 @@ def test_wrong_hash_is_refused(weights):
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04pickle", b"\xff" * 4096])
 def test_damaged_weights_are_refused(weights, content):
-    path, _, _ = weights
+    path, card, _ = weights
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="MD49"):
+    with pytest.raises(ModelError, match="MD54"):
         open_model(path)
+    with pytest.raises(ModelError, match="MD49"):
+        open_model(path, config={**card, "sha256": None})
 
 
 def test_other_weights_are_refused(weights):
@@ -130,18 +134,18 @@ def test_other_weights_are_refused(weights):
     state = {k: v for k, v in net.state_dict().items() if "time" not in k}
     save_file(state, path)
     with pytest.raises(ModelError, match="MD51"):
-        open_model(path)
+        open_model(path, config={**card, "sha256": None})
     with pytest.raises(ModelError, match=r"MD51.*unknown architecture"):
         open_model(path, arch="resnet", config=card)
 
 
 def test_weights_with_nan_are_refused(weights):
-    path, _, net = weights
+    path, card, net = weights
     state = net.state_dict()
     state["tail.bias"] = torch.full_like(state["tail.bias"], float("nan"))
     save_file(state, path)
     with pytest.raises(ModelError, match=r"MD52.*tail.bias"):
-        open_model(path)
+        open_model(path, config={**card, "sha256": None})
 
 
 @pytest.mark.parametrize(("name", "code"), [("net.pt", "MD50"), ("missing.safetensors", "MD03"), ("unheard-of", "MD03")])
@@ -156,6 +160,32 @@ def test_damaged_cards_are_refused(weights, text):
     path.with_suffix(".json").write_text(text)
     with pytest.raises(ModelError, match="MD02"):
         open_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"schedule": {"kind": "cosine"}}, "MD53"),
+        ({"parameterisation": "v"}, "MD53"),
+        ({"range": [0, 1]}, "MD53"),
+        ({"network": {"depth": 3}}, "MD02"),
+        ({"network": []}, "MD02"),
+        ({"shape": "large"}, "MD02"),
+        ({"schedule": {"kind": "linear", "n": 1}}, "MD02"),
+    ],
+)
+def test_cards_that_would_be_misread_are_refused(weights, change, code):
+    path, card, _ = weights
+    with pytest.raises(ModelError, match=code):
+        open_model(path, config={**card, **change})
+
+
+def test_checkpoint_of_another_plan_is_refused(tmp_path):
+    pytest.importorskip("skimage")
+    plan = TrainingPlan(steps=1, batch=8, width=8, multipliers=(1, 2))
+    list(train(plan, tmp_path / "c"))
+    with pytest.raises(ModelError, match="MD57"):
+        next(train(TrainingPlan(steps=2, batch=8, width=8, multipliers=(1, 2)), tmp_path / "c"))
 
 
 def test_training_learns_and_goes_on_exactly_where_it_stopped(tmp_path):

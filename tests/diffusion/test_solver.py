@@ -89,7 +89,7 @@ def test_ancestral_decoding_keeps_the_variance_of_the_oracle():
     rng = np.random.default_rng(1)
     z = torch.from_numpy(rng.standard_normal((64, 1, 32, 32)))
     preset = choose("fast", oracle.schedule, n_steps=200, t_0=999)
-    solver = preset.solver(oracle, 1.0, lambda _: torch.from_numpy(rng.standard_normal((64, 1, 32, 32))))
+    solver = preset.solver(oracle, 1.0, lambda: torch.from_numpy(rng.standard_normal((64, 1, 32, 32))))
     x = integrate(solver, z, preset.times_down(oracle.schedule)).x
     assert float(x.var()) == pytest.approx(float(oracle.power.mean()), rel=0.1)
 

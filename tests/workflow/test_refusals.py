@@ -121,7 +121,7 @@ def test_settings_that_do_not_fit_the_maps(here, astro_ood, verb, name):
         (["run", "none.yaml"], "CF01"),
         (["check", "."], "CF01"),
         (["check", "{"], "CF43"),
-        (["prepare", '{"name": "x"}'], "CF44"),
+        (["prepare", '{"nam": "x"}'], "CF4[24]"),
         (["export", "nowhere", "--out", "x"], "ST01"),
         (["models", "show", "nothing"], "MD03"),
         (["init", "", "--out", "c.yaml"], "IN38"),
@@ -158,6 +158,25 @@ def test_the_batch_goes_on(here, astro_ood, kind):
     ended = astro_ood("check", save(small_config(files), here / "d.yaml"), "--on-error", "skip")
     assert ended.status == 0, ended
     assert re.search(rf"^skipped: AOD-{BAD[kind]} .*{kind}\.fits", ended.out, re.MULTILINE)
+    assert ended.out.endswith("ready\n")
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "patch", "code"),
+    [
+        (image(9, positive=False), "K", 32, "IN19"),
+        (image(9), "Jy/beam", 32, "IN23"),
+        (image(9, 80), "K", None, "IN25"),
+    ],
+)
+def test_the_batch_goes_on_without_the_odd_one(here, astro_ood, values, unit, patch, code):
+    """Maps that are good by themselves but do not go with the others."""
+    files = [*good_files(here, 5), write_fits(here / "odd.fits", values, unit)]
+    path = save(small_config(files, data={"patch": patch}), here / "c.yaml")
+    assert refused(astro_ood("check", path), code)
+    ended = astro_ood("check", path, "--on-error", "skip")
+    assert ended.status == 0, ended
+    assert re.search(rf"^skipped: AOD-{code} ", ended.out, re.MULTILINE)
     assert ended.out.endswith("ready\n")
 
 

@@ -1,16 +1,20 @@
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
 from astro_ood import config as sections
 from astro_ood._resources import expose_to_rules
-from astro_ood.errors import ConfigError
+from astro_ood.errors import AstroOodError
 
 expose_to_rules(workflow.basedir)
 
 try:
+    for file in workflow.overwrite_configfiles:
+        sections.read_yaml(Path(file).read_text(encoding="utf-8"), file)
     CONFIG = sections.parse(config, "configuration")
-except ConfigError as error:
+    SOURCES = sections.watched(CONFIG)
+except AstroOodError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = CONFIG.run.as_posix()

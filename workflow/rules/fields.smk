@@ -1,4 +1,6 @@
 rule prepare:
+    input:
+        lambda wildcards: SOURCES["maps"],
     output:
         fields=directory(f"{RUN}/fields"),
     log:
@@ -9,7 +11,7 @@ rule prepare:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings(),
+        settings=settings("data"),
     message:
         "Reading, splitting and normalising the maps of {RUN}"
     shell:

@@ -1,5 +1,6 @@
 rule invert:
     input:
+        lambda wildcards: SOURCES["network"],
         fields=rules.prepare.output.fields,
     output:
         latents=directory(f"{RUN}/latents/{{shard}}"),
@@ -35,7 +36,7 @@ rule fit_prior:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings("prior", "criteria"),
+        settings=settings("seed", "prior", "criteria"),
     message:
         "Fitting the prior of {RUN}"
     shell:

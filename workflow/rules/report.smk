@@ -14,7 +14,7 @@ rule evaluate:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=settings("validation"),
+        settings=settings("seed", "validation"),
     message:
         "Comparing the new maps of {RUN} with the held-out ones"
     shell:
@@ -41,7 +41,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings("title", "validation"),
+        settings=settings("title", "seed", "validation"),
     message:
         "Writing {RUN}/report.html"
     shell:

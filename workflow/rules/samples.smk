@@ -13,7 +13,7 @@ rule propose:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings("proposal", "criteria"),
+        settings=settings("seed", "proposal", "criteria"),
     message:
         "Proposing new latents for {RUN}"
     shell:
@@ -22,6 +22,7 @@ rule propose:
 
 rule decode:
     input:
+        lambda wildcards: SOURCES["network"],
         proposals=rules.propose.output.proposals,
     output:
         samples=directory(f"{RUN}/samples/{{shard}}"),
@@ -36,7 +37,7 @@ rule decode:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=settings("model", "decoding"),
+        settings=settings("seed", "model", "decoding"),
     message:
         "Decoding shard {wildcards.shard} of {RUN}"
     shell:

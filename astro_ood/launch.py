@@ -6,15 +6,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from astro_ood import config as config_
 from astro_ood._log import logger
 from astro_ood._resources import resource
 from astro_ood.config import Config
-from astro_ood.errors import InputError, RunError
+from astro_ood.errors import ConfigError, InputError, RunError
 from astro_ood.maps import FileSummary, Stretch, inspect
 from astro_ood.maps.batch import FieldBatch
 from astro_ood.stores import RunLock
@@ -51,7 +53,7 @@ def propose_config(
         dataset=dataset,
         axis0=first.axis0,
         slice=0 if first.axis0 == "slice" else None,
-        patch=first.patch or None,
+        patch=min(s.patch for s in summaries) or None,
         max_inverted=MOST_INVERTED,
         stretch=_common_stretch(summaries),
         strict=strict,
@@ -100,12 +102,11 @@ def check_config(config: Config) -> Iterator[str]:
     from astro_ood.diffusion import engine, presets
     from astro_ood.stages import check_shards, read
 
-    readout, inverted, held_out = read(config)
-    maps = [readout.maps[i] for i in (*inverted, *held_out)]
-    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[: len(inverted)], config.data.stretch))
+    readout, maps, n_inverted = read(config)
+    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
     model = open_model(config.model.name, device=config.model.device)
     engine.check_shape(model, batch.x)
-    for t_0 in (*config.inversion.check_t_0, config.inversion.t_0):
+    for t_0 in (*(config.inversion.check_t_0 or ()), config.inversion.t_0):
         preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=t_0)
     check_shards(len(maps), config.inversion.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
@@ -114,10 +115,10 @@ def check_config(config: Config) -> Iterator[str]:
     for note in readout.notes:
         yield f"note: {note}"
     h, w = batch.x.shape[2:]
-    yield f"maps: {len(inverted)} to invert, {len(held_out)} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
+    yield f"maps: {n_inverted} to invert, {len(maps) - n_inverted} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
     yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}"
     yield f"solver: {preset.name}, t_0 = {preset.t_0:g}, {preset.n_steps} steps"
-    if len(inverted) < 8 or len(held_out) < 8:
+    if min(n_inverted, len(maps) - n_inverted) < 8:
         yield "few maps: the verdict will be 'undecided' at best"
     yield "ready"
 
@@ -130,24 +131,32 @@ def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[st
     AstroOodError
         What `check_config` finds, or another run in the same directory.
     """
+    if not (cores == "all" or (cores.isdecimal() and int(cores) > 0)):
+        raise ConfigError("CF44", "--cores", f"found {cores!r}, expected a positive number or 'all'", "give --cores all")
+    if find_spec("snakemake") is None:
+        raise ConfigError("CF04", "snakemake", "it is not installed", "pip install 'astro-ood[workflow]'")
     for line in check_config(config):
         logger.info("%s", line)
     root = config.run
     root.mkdir(parents=True, exist_ok=True)
-    snakefile = Path("Snakefile") if Path("Snakefile").is_file() else resource("Snakefile")
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(snakefile),
-        "--directory",
-        ".",
-        "--configfile",
-        str(config.effective),
-    ]
-    with RunLock(root):
-        config_.write_effective(config)
+    # the clone's own Snakefile where this is a clone, never one that happens to lie here
+    snakefile = (
+        Path("Snakefile") if Path("astro_ood/__init__.py").is_file() and Path("Snakefile").is_file() else resource("Snakefile")
+    )
+    with RunLock(root), tempfile.TemporaryDirectory() as folder:
+        effective = Path(folder) / f"{config.name}.yaml"
+        effective.write_text(config_.dump_yaml(config), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(snakefile),
+            "--directory",
+            ".",
+            "--configfile",
+            str(effective),
+        ]
         if resume:
             subprocess.run([*command, "--cores", "1", "--unlock"], check=False, capture_output=True)
         started = time.time()
@@ -157,6 +166,8 @@ def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[st
         if (root / "report.html").is_file():
             logger.info("report: %s", root / "report.html")
         return 0
+    if done.returncode == 2:
+        return 2
     for log in sorted((root / "logs").glob("**/*.log"), key=os.path.getmtime):
         found = _EVENTS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.stat().st_mtime >= started else []
         if found:
