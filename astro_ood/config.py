@@ -310,7 +310,10 @@ def expand(names: Sequence[str]) -> list[str]:
 def watched(config: Config) -> dict[str, list[str]]:
     """Plain files that a workflow can watch for changes: of the maps, and of a network that is not an embedded one."""
     names = {"maps": expand(config.data.files), "network": [config.model.name]}
-    return {key: [name for name in some if name.isprintable() and "{" not in name and Path(name).is_file()] for key, some in names.items()}
+    return {
+        key: [name for name in some if name.isprintable() and "{" not in name and Path(name).is_file()]
+        for key, some in names.items()
+    }
 
 
 def dump_schema() -> str:
