@@ -1,0 +1,161 @@
+"""Stages called directly, through a tiny network with random weights: what a run must not depend on, and what it must keep."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from safetensors.torch import save_file
+
+from astro_ood import config as sections
+from astro_ood import stages
+from astro_ood.api.run import open_run
+from astro_ood.config import Config, Data, Inversion, Model, Proposal, Validation
+from astro_ood.diffusion.hub import open_model
+from astro_ood.diffusion.nets import SmallUNet
+from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
+from astro_ood.maps import gaussian_field
+from astro_ood.stores import open_shards, open_store
+
+N = 8
+
+
+@pytest.fixture
+def network(tmp_path):
+    torch.manual_seed(0)
+    net = SmallUNet(1, 8, (1, 2), 1)
+    path = tmp_path / "net.safetensors"
+    save_file(net.state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    fields = np.exp(gaussian_field(N, 32, -3.0, np.random.default_rng(0)))
+    names = []
+    for i, field in enumerate(fields):
+        names.append(str(tmp_path / f"map{i}.fits"))
+        header = fits.Header({"BUNIT": "Jy/beam"})
+        fits.PrimaryHDU(field.astype(np.float32), header).writeto(names[-1])
+    return names
+
+
+def make(name, files, network, **changes):
+    data = {"files": files, "patch": 32, "stretch": "log10", **changes.pop("data", {})}
+    return Config(
+        name=name,
+        data=Data(**data),
+        model=Model(name=str(network), micro_batch=4, device="cpu"),
+        inversion=Inversion(n_steps=3, shards=1, **changes.pop("inversion", {})),
+        proposal=Proposal(n=4, k=2),
+        validation=Validation(permutations=99),
+        **changes,
+    )
+
+
+def run(config):
+    stages.prepare(config)
+    for shard in range(config.inversion.shards):
+        stages.invert(config, shard)
+    stages.fit_prior(config)
+    stages.propose(config)
+    for shard in range(config.decoding.shards):
+        stages.decode(config, shard)
+    return open_run(config.run)
+
+
+def test_order_of_the_files_changes_no_sample(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = run(make("first", files, network))
+    second = run(make("second", files[::-1], network))
+    assert first.samples.ids == second.samples.ids
+    assert np.array_equal(np.asarray(first.samples), np.asarray(second.samples))
+    parents = [open_shards(r.root / "samples", "samples").load("parents") for r in (first, second)]
+    assert np.array_equal(*parents)
+
+
+def test_convertible_units_become_one(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with fits.open(files[5], mode="update") as opened:
+        opened[0].data = opened[0].data * 1000
+        opened[0].header["BUNIT"] = "mJy/beam"
+    stages.prepare(make("units", files, network))
+    view = open_run("results/units").fields
+    order = [int(name[3:].split(":")[0]) for name in view.ids]
+    reference = np.exp(gaussian_field(N, 32, -3.0, np.random.default_rng(0)))[order]
+    np.testing.assert_allclose(np.asarray(view)[:, 0], reference, rtol=1e-5)
+    assert view.unit == "Jy / beam"
+
+
+def test_values_beyond_single_precision_survive(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in files:
+        with fits.open(name) as opened:
+            bright = opened[0].data.astype(np.float64) * 1e42
+        fits.PrimaryHDU(bright, fits.Header({"BUNIT": "erg/s"})).writeto(name, overwrite=True)
+    done = run(make("bright", files, network))
+    assert done.fields.data.dtype == done.samples.data.dtype == np.float64
+    assert np.asarray(done.fields).min() > 1e40
+    assert np.isfinite(np.asarray(done.samples)).all()
+
+
+def test_only_the_network_that_inverted_decodes(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = make("other", files, network)
+    stages.prepare(config)
+    stages.invert(config, 0)
+    stages.fit_prior(config)
+    stages.propose(config)
+    default = config.model_copy(update={"model": Model(name="default", device="cpu")})
+    with pytest.raises(ModelError, match=r"MD56.*inverted through net"):
+        stages.decode(default, 0)
+
+
+def test_round_trip_is_checked_at_the_published_time_by_default(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = make("check", files, network)
+    stages.prepare(config)
+    stages.invert(config, 0)
+    store = open_store("results/check/latents/0000")
+    assert store.attrs["check_t_0"] == [900.0]
+    assert store.load("round_trip_check").shape == (N, 1)
+    assert store.manifest.model["device"] == "cpu"
+    assert store.manifest.model["sha256"] == open_model(network, device="cpu").sha256
+
+
+def test_patterns_name_files(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sections.expand([str(tmp_path / "map*.fits")]) == sorted(files)
+    assert sections.expand([*files[:2], files[0]]) == sorted(files[:2])
+    with pytest.raises(InputError, match=r"IN34.*no file matches"):
+        sections.expand(["nothing*.fits"])
+
+
+def test_too_many_file_names_ask_for_a_pattern(network):
+    config = make("long", [f"maps/{i:0100d}.fits" for i in range(1000)], network)
+    with pytest.raises(ConfigError, match=r"CF03.*pattern"):
+        config.settings("data")
+    assert len(config.settings("model", "inversion")) < 2000
+
+
+def test_stage_settings_are_enough_for_the_stage(files, network):
+    config = make("part", files, network)
+    for keys in (("data",), ("model", "inversion"), ("seed", "prior", "criteria"), ("title", "seed", "validation")):
+        part = sections.load(config.settings(*keys))
+        assert part.name == config.name
+        assert all(getattr(part, key) == getattr(config, key) for key in keys)
+
+
+def test_stages_refuse_what_is_not_there(network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = make("none", ["missing.fits"], network)
+    for stage in (stages.prepare, stages.fit_prior, stages.propose, stages.evaluate, stages.report):
+        with pytest.raises(AstroOodError, match="AOD-"):
+            stage(config)
+    with pytest.raises(AstroOodError, match="AOD-ST01"):
+        stages.invert(config, 0)
