@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,6 +118,15 @@ def check(config: ConfigArg, on_error: OnErrorOption = None, strict: Strict = Fa
         typer.echo(line)
 
 
+@app.command()
+def plan(config: ConfigArg) -> None:
+    """Say what a run costs: evaluations, jobs, disk, time, from a probe of three network calls."""
+    from astro_ood.launch import plan_config
+
+    for line in plan_config(_load(config)):
+        typer.echo(line)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
 def run(
     context: typer.Context,
@@ -204,6 +214,17 @@ def verify(run_directory: Annotated[Path, typer.Argument(metavar="RUN")]) -> Non
 
 
 @app.command()
+def compare(run_directories: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")]) -> None:
+    """Put finished runs side by side."""
+    from astro_ood.api.compare import compare_runs
+
+    rows = compare_runs(run_directories)
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    for row in [dict(zip(widths, widths, strict=True)), *rows]:
+        typer.echo("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+
+
+@app.command()
 def export(
     run_directory: Annotated[Path, typer.Argument(metavar="RUN")],
     out: Annotated[Path, typer.Option(help="Directory for the FITS files")],
@@ -219,11 +240,16 @@ def selftest() -> None:
     """Test solvers and stores on this machine against closed forms, in seconds."""
     from astro_ood.selftest import run_selftest
 
-    failures = 0
-    for line, good in run_selftest():
+    raise typer.Exit(_say(run_selftest()))
+
+
+def _say(results: Iterable[tuple[str, bool]]) -> int:
+    """Show the lines of a check; 1 where one failed."""
+    failed = False
+    for line, good in results:
         typer.echo(f"{'ok  ' if good else 'FAIL'} {line}")
-        failures += not good
-    raise typer.Exit(1 if failures else 0)
+        failed |= not good
+    return int(failed)
 
 
 @app.command()
@@ -245,6 +271,15 @@ def models_list() -> None:
 
     for name, card in list_models().items():
         typer.echo(f"{name}  {card.get('parameters', 0):,} parameters  {card.get('licence', '')}  {card.get('summary', '')}")
+
+
+@models.command("check")
+def models_check(name: Annotated[str, typer.Argument(help="Name, or path of a .safetensors file")] = "default") -> None:
+    """Test that a network is what its card says (status 1 where it is not)."""
+    from astro_ood.diffusion.hub import open_model
+    from astro_ood.selftest import check_model
+
+    raise typer.Exit(_say(check_model(open_model(name))))
 
 
 @models.command("show")

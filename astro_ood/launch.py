@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource as resource_usage
 import subprocess
 import sys
 import tempfile
@@ -11,15 +12,21 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from astro_ood import config as config_
 from astro_ood._log import logger
 from astro_ood._resources import resource
 from astro_ood.config import Config
 from astro_ood.errors import ConfigError, InputError, RunError
-from astro_ood.maps import FileSummary, Stretch, inspect
+from astro_ood.maps import FileSummary, Readout, Stretch, inspect
 from astro_ood.maps.batch import FieldBatch
 from astro_ood.stores import RunLock
+
+if TYPE_CHECKING:
+    from astro_ood.diffusion.denoiser import Denoiser
 
 MOST_INVERTED = 64
 _EVENTS = re.compile(r"^error (AOD-\w+ .*)$", re.MULTILINE)
@@ -90,6 +97,19 @@ def _describe(s: FileSummary) -> str:
     return " ".join(f"{s.path}: {s.format} {s.label}, shape {s.shape}, {s.dtype}, {values}{sky}{others}".split())
 
 
+def _open(config: Config) -> tuple[Readout, int, FieldBatch, Denoiser]:
+    """Maps (those to invert first, and their number) as the network will see them, and the network."""
+    from astro_ood.api.generate import open_model
+    from astro_ood.diffusion.engine import check_shape
+    from astro_ood.stages import read
+
+    readout, maps, n_inverted = read(config)
+    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
+    model = open_model(config.model.name, device=config.model.device)
+    check_shape(model, batch.x)
+    return readout, n_inverted, batch, model
+
+
 def check_config(config: Config) -> Iterator[str]:
     """Do all that can fail cheaply; yield what was found, line by line.
 
@@ -98,29 +118,55 @@ def check_config(config: Config) -> Iterator[str]:
     AstroOodError
         The first thing that a run would stumble over.
     """
-    from astro_ood.api.generate import open_model
-    from astro_ood.diffusion import engine, presets
-    from astro_ood.stages import check_shards, read
+    from astro_ood.diffusion import presets
+    from astro_ood.stages import check_shards
 
-    readout, maps, n_inverted = read(config)
-    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
-    model = open_model(config.model.name, device=config.model.device)
-    engine.check_shape(model, batch.x)
+    readout, n_inverted, batch, model = _open(config)
     for t_0 in (*(config.inversion.check_t_0 or ()), config.inversion.t_0):
         preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=t_0)
-    check_shards(len(maps), config.inversion.shards, "inversion.shards")
+    check_shards(len(batch), config.inversion.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
     for _, message in readout.skipped:
         yield f"skipped: {message}"
     for note in readout.notes:
         yield f"note: {note}"
     h, w = batch.x.shape[2:]
-    yield f"maps: {n_inverted} to invert, {len(maps) - n_inverted} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
+    yield f"maps: {n_inverted} to invert, {len(batch) - n_inverted} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
     yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}"
     yield f"solver: {preset.name}, t_0 = {preset.t_0:g}, {preset.n_steps} steps"
-    if min(n_inverted, len(maps) - n_inverted) < 8:
+    if min(n_inverted, len(batch) - n_inverted) < 8:
         yield "few maps: the verdict will be 'undecided' at best"
     yield "ready"
+
+
+def plan_config(config: Config) -> Iterator[str]:
+    """Cost of a run, from a probe of three network calls on its own maps; yield it line by line.
+
+    Raises
+    ------
+    AstroOodError
+        As `check_config`.
+    """
+    from astro_ood.diffusion import engine, presets
+
+    _, _, batch, model = _open(config)
+    preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=config.inversion.t_0)
+    up, down, fine = preset.evaluations_up, preset.evaluations_down, preset.refined().evaluations_up
+    checks = 1 if config.inversion.check_t_0 is None else len(config.inversion.check_t_0)
+    micro_batch = config.model.micro_batch
+    seconds = engine.seconds_per_call(model, batch.x, preset.t_0, micro_batch)
+    total = 0.0
+    for stage, n, shards, each in (
+        ("invert", len(batch), config.inversion.shards, up + down + fine + checks * (up + down)),
+        ("decode", config.proposal.n, config.decoding.shards, down),
+    ):
+        calls = sum(-(-len(part) // micro_batch) for part in np.array_split(np.arange(n), shards)) * each
+        total += calls * seconds
+        yield f"{stage}: {n} maps, {each} evaluations each, {calls} network calls in {shards} jobs, about {calls * seconds:.0f} s in all"
+    size = batch.x[0].nbytes
+    yield f"disk: about {(3 * len(batch) + 2 * config.proposal.n) * size / 1e6:.1f} MB in {config.run}, before compression"
+    yield f"memory: {resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB used by this probe of {micro_batch} maps"
+    yield f"network time: about {total:.0f} s on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
 
 
 def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[str]) -> int:

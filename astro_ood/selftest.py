@@ -14,6 +14,7 @@ from astro_ood.diffusion.presets import PRESETS, choose
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import DDIM, Multistep, integrate
 from astro_ood.errors import StoreError
+from astro_ood.maps import gaussian_field
 from astro_ood.stores import Variable, open_store, write_store
 
 
@@ -35,6 +36,32 @@ def convergence_order(solver: type[DDIM] | type[Multistep], coarse: int = 40, t_
         times = oracle.schedule.timesteps(steps + 1, t_0, "log_snr")
         errors.append(float((integrate(solver(oracle), maps, times).x - exact).square().mean().sqrt()))
     return float(np.log2(errors[0] / errors[1]))
+
+
+def check_model(denoiser: Denoiser) -> Iterator[tuple[str, bool]]:
+    """Whether a network behaves as its card says: it predicts noise, and its latents have unit variance.
+
+    A wrong schedule, range or parameterisation shows in one of the two. The pictures are smooth random fields, which no network was
+    trained on; the bounds are wide for that.
+    """
+    from astro_ood.diffusion import engine
+
+    c, h, w = denoiser.shape
+    x = 0.5 * gaussian_field(8 * c, max(h, w), -3.0, np.random.default_rng(0)).reshape(8, c, max(h, w), max(h, w)).astype(
+        np.float32
+    )
+    losses = []
+    for t in np.linspace(0.1, 0.9, 5) * (denoiser.schedule.T - 1):
+        eps = np.random.default_rng(int(t)).standard_normal(x.shape, dtype=np.float32)
+        x_t = float(denoiser.schedule.alpha(t)) * x + float(denoiser.schedule.sigma(t)) * eps
+        losses.append(float(np.mean((denoiser.eps(torch.from_numpy(x_t), float(t)).cpu().numpy() - eps) ** 2)))
+    loss = float(np.mean(losses))
+    yield f"error of the predicted noise {loss:.3f} of its variance, expected below 0.3", loss < 0.3
+    found = engine.invert(denoiser, x, choose("fast", denoiser.schedule), estimate_error=False, label="check")
+    std = float(found.z.std())
+    yield f"standard deviation of latents {std:.2f}, expected 0.7 to 1.3", 0.7 < std < 1.3
+    error = float(np.median(found.round_trip))
+    yield f"round trip {error:.1%} with {found.evaluations} evaluations per direction, expected below 20 %", error < 0.2
 
 
 def run_selftest() -> Iterator[tuple[str, bool]]:

@@ -6,6 +6,7 @@ of shards nor the order of the maps changes a bit of any result. Another micro-b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,6 +180,19 @@ def decode(
             out[part] = integrate(solver, batch.to(denoiser.device), down, on_step=progress.advance).x[:n].cpu().numpy()
     _refuse_nonfinite(out, "decoding")
     return out
+
+
+def seconds_per_call(denoiser: Denoiser, x: Field, t: float, micro_batch: int = MICRO_BATCH, calls: int = 3) -> float:
+    """Median wall time of a network call on a micro-batch of maps (N, C, H, W), after one call that does not count."""
+    _, batch = next(_batches(x, micro_batch))
+    batch = batch.to(denoiser.device)
+    times = []
+    with _enough_memory(micro_batch):
+        for _ in range(calls + 1):
+            start = time.perf_counter()
+            denoiser.eps(batch, t).sum().item()
+            times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
 
 
 @contextmanager

@@ -58,6 +58,16 @@ class Preset:
         down = self.times_up(schedule)[::-1]
         return np.append(down, -1.0) if self.to_clean_end else down
 
+    @property
+    def evaluations_up(self) -> int:
+        """Network evaluations of an inversion."""
+        return self.n_steps if self.multistep else self.n_steps - 1
+
+    @property
+    def evaluations_down(self) -> int:
+        """Network evaluations of a deterministic decoding."""
+        return self.evaluations_up + int(self.to_clean_end)
+
     def solver(self, denoiser: Denoiser, eta: float = 0.0, noise: Noise | None = None) -> Solver:
         """A fresh solver; stochastic decoding (``eta > 0``) is DDIM's on the same grid in every preset."""
         return Multistep(denoiser) if self.multistep and eta == 0 else DDIM(denoiser, eta, noise)
