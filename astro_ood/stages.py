@@ -43,7 +43,7 @@ def prepare(config: Config, *, overwrite: bool = False) -> None:
     notes = list(readout.notes)
     if outside:
         notes.append(f"{outside} pixels of held-out maps lie outside the range of the stretch (they are kept)")
-    skipped = dict(readout.skipped)
+    sources = {m.source for m in maps}
     write_store(
         paths.fields,
         {"field": Variable(np.stack([m.data for m in maps]).astype(stretch.dtype), MAP_DIMS, batch.unit)},
@@ -57,7 +57,7 @@ def prepare(config: Config, *, overwrite: bool = False) -> None:
             "headers": batch.headers,
             "pixel_scale": batch.pixel_scales[0],
             "sources": batch.sources,
-            "files": [_fingerprint(name) for name in expand(data.files) if name not in skipped],
+            "files": [_fingerprint(name) for name in expand(data.files) if any(s.startswith(f"{name}[") for s in sources)],
             "skipped": readout.skipped,
             "notes": notes,
         },

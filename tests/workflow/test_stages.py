@@ -159,3 +159,15 @@ def test_stages_refuse_what_is_not_there(network, tmp_path, monkeypatch):
             stage(config)
     with pytest.raises(AstroOodError, match="AOD-ST01"):
         stages.invert(config, 0)
+
+
+def test_files_that_gave_no_map_are_not_listed_as_read(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with fits.open(files[2], mode="update") as opened:
+        opened[0].data[3, 3] = -1
+    stages.prepare(make("odd", files, network, data={"on_error": "skip"}))
+    attrs = open_store("results/odd/fields").attrs
+    assert [f["path"] for f in attrs["files"]] == files[:2] + files[3:]
+    (skipped,) = attrs["skipped"]
+    assert skipped[0].startswith(files[2])
+    assert "AOD-IN19" in skipped[1]
