@@ -50,7 +50,7 @@ class Progress:
         if now - self._spoken >= self.interval or self.done >= self.total:
             self._spoken = now
             elapsed = now - self.start
-            left = elapsed / self.done * (self.total - self.done)
+            left = elapsed / max(self.done, 1) * (self.total - self.done)
             logger.info(
                 "%s: %d of %d %ss, %.0f s gone, about %.0f s left", self.label, self.done, self.total, self.unit, elapsed, left
             )

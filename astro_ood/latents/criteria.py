@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from astro_ood._log import logger
+from astro_ood._log import Progress, logger
 from astro_ood.errors import ConfigError, RunError
 from astro_ood.latents.geometry import angles_between
 from astro_ood.latents.proposal import Candidates
@@ -93,7 +93,11 @@ class Criteria:
         if n < 4:
             logger.warning("criteria: %d latents cannot calibrate any band, so every candidate is accepted", n)
             return cls("none", (), z, np.arange(n), None)
-        left_out = [measure(z[i : i + 1], np.delete(z, i, axis=0)) for i in range(n)]
+        left_out = []
+        with Progress("calibrate", n, "latent") as progress:
+            for i in range(n):
+                left_out.append(measure(z[i : i + 1], np.delete(z, i, axis=0)))
+                progress.advance()
         factor = stats.t.ppf(1 - false_reject / (2 * len(NAMES)), n - 1) * np.sqrt(1 + 1 / n)
         bands = []
         for name in NAMES:
@@ -201,19 +205,21 @@ def draw(make_candidates: Any, criteria: Criteria, n: int, *, budget: int | None
     masks: list[Mask] = []
     failures = dict.fromkeys((b.name for b in criteria.bands), 0)
     tried = found = 0
-    while found < n and tried < budget:
-        m = min(batch, budget - tried)
-        candidates = make_candidates(tried, m)
-        mask, failed = criteria.accept(candidates.z, candidates.parents)
-        enough = np.cumsum(mask) <= n - found
-        if mask.sum() > n - found:
-            m = int(np.argmin(enough))
-            mask = mask[:m]
-        for name, fails in failed.items():
-            failures[name] += int(fails[:m].sum())
-        kept.append(Candidates(candidates.z[:m][mask], candidates.parents[:m][mask], candidates.weights[:m][mask]))
-        masks.append(mask)
-        tried, found = tried + m, found + int(mask.sum())
+    with Progress("propose", n, "latent") as progress:
+        while found < n and tried < budget:
+            m = min(batch, budget - tried)
+            candidates = make_candidates(tried, m)
+            mask, failed = criteria.accept(candidates.z, candidates.parents)
+            enough = np.cumsum(mask) <= n - found
+            if mask.sum() > n - found:
+                m = int(np.argmin(enough))
+                mask = mask[:m]
+            for name, fails in failed.items():
+                failures[name] += int(fails[:m].sum())
+            kept.append(Candidates(candidates.z[:m][mask], candidates.parents[:m][mask], candidates.weights[:m][mask]))
+            masks.append(mask)
+            tried, found = tried + m, found + int(mask.sum())
+            progress.advance(int(mask.sum()))
     tally = {"candidates": tried, "accepted": found, **failures}
     if found < n:
         reasons = ", ".join(f"{name} {count}" for name, count in failures.items())

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._log import Progress
 from astro_ood.errors import InputError
 from astro_ood.maps.core import Map, as_float
 from astro_ood.maps.files import MAX_BYTES, PathLike, resolve, sniff
@@ -153,19 +154,21 @@ def collect(
     if not files:
         raise InputError("IN40", "inputs", "no file given", "name at least one file")
     out = Readout([])
-    for path, stem in zip(files, _stems(files), strict=True):
-        notes: list[str] = []
-        try:
-            raw = read_raw(path, hdu, dataset, max_bytes=max_bytes, strict=strict, notes=notes)
-            whole = images(raw, str(path), unit=unit, axis0=axis0, index=slice, frame=frame, notes=notes, stem=stem)
-            whole = _named(raw, whole, stem, len(files))
-            note_plateau(raw.values[np.isfinite(raw.values)], str(path), notes)
-            out.maps.extend(usable([p for m in whole for p in cut(m, patch)], nan, str(path), notes))
-        except InputError as error:
-            if on_error == "raise":
-                raise
-            out.skipped.append((str(path), str(error)))
-        out.notes.extend(notes)
+    with Progress("read", len(files), "file") as progress:
+        for path, stem in zip(files, _stems(files), strict=True):
+            notes: list[str] = []
+            try:
+                raw = read_raw(path, hdu, dataset, max_bytes=max_bytes, strict=strict, notes=notes)
+                whole = images(raw, str(path), unit=unit, axis0=axis0, index=slice, frame=frame, notes=notes, stem=stem)
+                whole = _named(raw, whole, stem, len(files))
+                note_plateau(raw.values[np.isfinite(raw.values)], str(path), notes)
+                out.maps.extend(usable([p for m in whole for p in cut(m, patch)], nan, str(path), notes))
+            except InputError as error:
+                if on_error == "raise":
+                    raise
+                out.skipped.append((str(path), str(error)))
+            out.notes.extend(notes)
+            progress.advance()
     if not out.maps:
         raise InputError("IN40", "inputs", f"none of {len(files)} files can be used, first: {out.skipped[0][1]}", "correct them")
     return replace(out, maps=_unique(out.maps, out.notes))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from astro_ood._log import Progress
 from astro_ood._random import stream
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, as_stack
@@ -142,10 +143,11 @@ def validate_sets(
 
     real_features, behind_features = features(reference), features(behind)
     rows: list[Row] = []
-    for name, maps in sets.items():
-        rows += _score_set(
-            name, maps, features(maps), real_features, behind_features, design, parents if name == "synthetic" else None
-        )
+    with Progress("evaluate", len(sets), "set") as progress:
+        for name, maps in sets.items():
+            own = parents if name == "synthetic" else None
+            rows += _score_set(name, maps, features(maps), real_features, behind_features, design, own)
+            progress.advance()
     return rows
 
 
