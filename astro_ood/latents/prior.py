@@ -2,7 +2,7 @@ r"""Gaussian priors over the inverted latents of one domain.
 
 ``isotropic`` is the published fit: the mean latent and one variance, `np.var` of everything, so that the spread of the mean is
 counted as noise. ``spectral`` is stationary: the covariance is diagonal in Fourier space and couples the channels of each mode,
-about half as many numbers as a latent has pixels. Latents of maps out of the network's domain are strongly coloured, which an isotropic
+about half as many numbers as a latent has pixels. Latents of maps out of the network's domain are often coloured, which an isotropic
 prior cannot say. Means are drawn towards a constant by the part of them that is noise.
 """
 
