@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -33,6 +35,24 @@ def model():
     from astro_ood.diffusion.hub import open_model
 
     return open_model("default", device="cpu")
+
+
+@pytest.fixture
+def tiny_network(tmp_path):
+    """Weights of a network that never learned, its card and the network: fast, and safe to damage."""
+    import torch
+    from safetensors.torch import save_file
+
+    from astro_ood.diffusion.nets import SmallUNet
+
+    torch.manual_seed(0)
+    net = SmallUNet(1, 8, (1, 2), 1)
+    path = tmp_path / "net.safetensors"
+    save_file(net.state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path, card, net
 
 
 @pytest.fixture(scope="session")

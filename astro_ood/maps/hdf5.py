@@ -92,9 +92,9 @@ def _open(file: Any, name: str, where: str, entries: tuple[Entry, ...]) -> Any:
     """Data set of a path, whose links were checked one by one before they are followed."""
     import h5py
 
-    todo, done, hops = [p for p in name.split("/") if p], "", 0
-    while todo:
-        part = todo.pop(0)
+    ahead, done, hops = [p for p in name.split("/") if p], "", 0
+    while ahead:
+        part = ahead.pop(0)
         parent = file[done] if done else file
         link = parent.get(part, getlink=True) if isinstance(parent, h5py.Group) and part not in (".", "..") else None
         if isinstance(link, h5py.ExternalLink):
@@ -106,7 +106,7 @@ def _open(file: Any, name: str, where: str, entries: tuple[Entry, ...]) -> Any:
             raise InputError("IN34", where, f"no data set {name!r}; it has {listing(entries)}", "correct dataset")
         if isinstance(link, h5py.SoftLink):
             done = "" if link.path.startswith("/") else done
-            todo = [p for p in link.path.split("/") if p] + todo
+            ahead = [p for p in link.path.split("/") if p] + ahead
         else:
             done = f"{done}/{part}"
     node = file[done] if done else file

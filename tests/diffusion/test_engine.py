@@ -1,8 +1,5 @@
 """The embedded network on real maps: identity of results, errors, refusals."""
 
-import hashlib
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +8,6 @@ from safetensors.torch import load_file, save_file
 from astro_ood._resources import resource
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.hub import list_models, open_model
-from astro_ood.diffusion.nets import SmallUNet
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.train import TrainingPlan, crops, train
 from astro_ood.errors import InputError, ModelError, RunError
@@ -95,33 +91,22 @@ def test_embedded_network_denoises_its_own_domain(model):
     assert loss < 0.05
 
 
-@pytest.fixture
-def weights(tmp_path):
-    net = SmallUNet(1, 8, (1, 2), 1)
-    path = tmp_path / "net.safetensors"
-    save_file(net.state_dict(), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
-    path.with_suffix(".json").write_text(json.dumps(card))
-    return path, card, net
-
-
-def test_opens_weights_with_a_card(weights):
-    path, _, net = weights
+def test_opens_weights_with_a_card(tiny_network):
+    path, _, net = tiny_network
     model = open_model(path, device="cpu")
     x = torch.randn(2, 1, 32, 32)
     torch.testing.assert_close(model.raw(x, 7.0), net(x, torch.tensor([7.0])).detach())
 
 
-def test_wrong_hash_is_refused(weights):
-    path, card, _ = weights
+def test_wrong_hash_is_refused(tiny_network):
+    path, card, _ = tiny_network
     with pytest.raises(ModelError, match="MD54"):
         open_model(path, config={**card, "sha256": "0" * 64})
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04pickle", b"\xff" * 4096])
-def test_damaged_weights_are_refused(weights, content):
-    path, card, _ = weights
+def test_damaged_weights_are_refused(tiny_network, content):
+    path, card, _ = tiny_network
     path.write_bytes(content)
     with pytest.raises(ModelError, match="MD54"):
         open_model(path)
@@ -129,8 +114,8 @@ def test_damaged_weights_are_refused(weights, content):
         open_model(path, config={**card, "sha256": None})
 
 
-def test_other_weights_are_refused(weights):
-    path, card, net = weights
+def test_other_weights_are_refused(tiny_network):
+    path, card, net = tiny_network
     state = {k: v for k, v in net.state_dict().items() if "time" not in k}
     save_file(state, path)
     with pytest.raises(ModelError, match="MD51"):
@@ -139,8 +124,8 @@ def test_other_weights_are_refused(weights):
         open_model(path, arch="resnet", config=card)
 
 
-def test_weights_with_nan_are_refused(weights):
-    path, card, net = weights
+def test_weights_with_nan_are_refused(tiny_network):
+    path, card, net = tiny_network
     state = net.state_dict()
     state["tail.bias"] = torch.full_like(state["tail.bias"], float("nan"))
     save_file(state, path)
@@ -155,8 +140,8 @@ def test_names_that_are_no_network(name, code):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"arch": "small_unet"}'])
-def test_damaged_cards_are_refused(weights, text):
-    path, _, _ = weights
+def test_damaged_cards_are_refused(tiny_network, text):
+    path, _, _ = tiny_network
     path.with_suffix(".json").write_text(text)
     with pytest.raises(ModelError, match="MD02"):
         open_model(path)
@@ -174,8 +159,8 @@ def test_damaged_cards_are_refused(weights, text):
         ({"schedule": {"kind": "linear", "n": 1}}, "MD02"),
     ],
 )
-def test_cards_that_would_be_misread_are_refused(weights, change, code):
-    path, card, _ = weights
+def test_cards_that_would_be_misread_are_refused(tiny_network, change, code):
+    path, card, _ = tiny_network
     with pytest.raises(ModelError, match=code):
         open_model(path, config={**card, **change})
 

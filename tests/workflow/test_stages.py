@@ -1,20 +1,14 @@
 """Stages called directly, through a tiny network with random weights: what a run must not depend on, and what it must keep."""
 
-import hashlib
-import json
-
 import numpy as np
 import pytest
-import torch
 from astropy.io import fits
-from safetensors.torch import save_file
 
 from astro_ood import config as sections
 from astro_ood import stages
 from astro_ood.api.run import open_run
 from astro_ood.config import Config, Data, Inversion, Model, Proposal, Validation
 from astro_ood.diffusion.hub import open_model
-from astro_ood.diffusion.nets import SmallUNet
 from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
 from astro_ood.maps import gaussian_field
 from astro_ood.stores import open_shards, open_store
@@ -23,15 +17,8 @@ N = 8
 
 
 @pytest.fixture
-def network(tmp_path):
-    torch.manual_seed(0)
-    net = SmallUNet(1, 8, (1, 2), 1)
-    path = tmp_path / "net.safetensors"
-    save_file(net.state_dict(), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
-    path.with_suffix(".json").write_text(json.dumps(card))
-    return path
+def network(tiny_network):
+    return tiny_network[0]
 
 
 @pytest.fixture
