@@ -18,17 +18,28 @@ from astro_ood.stores.lock import RunLock
 from astro_ood.stores.manifest import Manifest, Problem, manifest_hash
 
 if TYPE_CHECKING:
-    from astro_ood.stores.store import ShardedStore, Store, Variable, open_shards, open_store, write_store
+    from astro_ood.stores.store import (
+        ArraySpec,
+        ShardedStore,
+        Store,
+        StoreWriter,
+        Variable,
+        open_shards,
+        open_store,
+        write_store,
+    )
     from astro_ood.stores.verify import verify_run
 
 __all__ = [
     "LAYOUT_VERSION",
+    "ArraySpec",
     "Manifest",
     "Problem",
     "RunLock",
     "RunPaths",
     "ShardedStore",
     "Store",
+    "StoreWriter",
     "Variable",
     "complete_shards",
     "manifest_hash",

@@ -16,7 +16,7 @@ DATA = "data.zarr"
 MANIFEST = "manifest.json"
 TIMESTAMP = ".snakemake_timestamp"
 TEMPORARY = ".tmp-"
-STAGES = ("fields", "latents", "prior", "proposals", "samples")
+STAGES = ("fields", "probe", "latents", "prior", "proposals", "samples")
 SHARDED = ("latents", "samples")
 
 
@@ -36,6 +36,11 @@ class RunPaths:
     def fields(self) -> Path:
         """Normalised maps."""
         return self.root / "fields"
+
+    @property
+    def probe(self) -> Path:
+        """What a probe of the maps decided."""
+        return self.root / "probe"
 
     def latents(self, shard: int) -> Path:
         """Inverted latents of one shard."""

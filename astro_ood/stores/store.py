@@ -8,7 +8,7 @@ own checksum, which serves readers other than this one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +21,18 @@ from zarr.storage import LocalStore
 from astro_ood.errors import StoreError
 from astro_ood.stores.layout import DATA, complete_shards
 from astro_ood.stores.manifest import ArrayInfo, FileInfo, Manifest, compare_files, read_manifest
-from astro_ood.stores.writing import Variable, write_store
+from astro_ood.stores.variable import ArraySpec, Variable
+from astro_ood.stores.writing import StoreWriter, write_store
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["ShardedStore", "Store", "Variable", "open_shards", "open_store", "write_store"]
+__all__ = ["ArraySpec", "ShardedStore", "Store", "StoreWriter", "Variable", "open_shards", "open_store", "write_store"]
 
 ITEM = "item"
 PER_ITEM = ("items", "ids")
+
+Rows = slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 
 class _CheckedStore(LocalStore):  # type: ignore[misc]  # zarr's types are not followed
@@ -72,6 +75,7 @@ class Store:
 
     def __init__(self, directory: Path, manifest: Manifest) -> None:
         self.directory, self.manifest = directory, manifest
+        self._arrays: dict[str, Any] = {}
 
     @cached_property
     def _group(self) -> Any:
@@ -98,9 +102,30 @@ class Store:
         token = hashlib.sha256(f"{self.directory.resolve()} {name} {self.manifest.to_json()}".encode()).hexdigest()
         return from_array(array, chunks=array.chunks, name=f"{name}-{token}", asarray=True)
 
-    def load(self, name: str) -> NDArray[Any]:
-        """Array `name` in memory."""
-        return np.asarray(self._zarr(name)[...], dtype=self._zarr(name).dtype)
+    def load(self, name: str, rows: Rows | None = None) -> NDArray[Any]:
+        """Array `name` in memory, or rows of it.
+
+        Parameters
+        ----------
+        name : str
+            Array.
+        rows : slice, sequence of int, or ndarray of int or bool, optional
+            Rows, in the order wanted, by the rules of NumPy. Only the chunks that hold them are read, and checked.
+
+        Raises
+        ------
+        StoreError
+            A file that is read is damaged (ST05), or there is no such array (ST09).
+        IndexError
+            There is no such row.
+        """
+        array = self._zarr(name)
+        if rows is None:
+            return np.asarray(array[...], dtype=array.dtype)
+        wanted = _numbers(rows, array.shape[0])
+        contiguous = len(wanted) > 0 and (np.diff(wanted) == 1).all()
+        values = array[wanted[0] : wanted[-1] + 1] if contiguous else array.oindex[wanted]
+        return np.asarray(values, dtype=array.dtype)
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimension names of array `name`."""
@@ -117,7 +142,16 @@ class Store:
 
     def _zarr(self, name: str) -> Any:
         self._info(name)
-        return self._group[name]
+        if name not in self._arrays:
+            self._arrays[name] = self._group[name]
+        return self._arrays[name]
+
+
+def _numbers(rows: Rows, n: int) -> NDArray[np.int64]:
+    """Numbers of the rows that `rows` picks out of `n`."""
+    if not isinstance(rows, slice):
+        rows = np.asarray(rows, dtype=None if len(rows) else np.int64)
+    return np.arange(n)[rows]
 
 
 def open_store(directory: Path | str, *, stage: str | None = None, verify: bool = False) -> Store:
@@ -161,7 +195,9 @@ class ShardedStore:
 
     def __init__(self, shards: list[Store]) -> None:
         self.shards = shards
-        items = np.concatenate([np.asarray(shard.attrs["items"], dtype=np.int64) for shard in shards])
+        parts = [np.asarray(shard.attrs["items"], dtype=np.int64) for shard in shards]
+        self._ends = np.cumsum([len(part) for part in parts])
+        items = np.concatenate(parts)
         self._order = np.argsort(items, kind="stable")
         self.items = items[self._order]
 
@@ -191,12 +227,20 @@ class ShardedStore:
         joined = concatenate([shard[name] for shard in self.shards])
         return joined if (np.diff(self._order) == 1).all() else joined[self._order]
 
-    def load(self, name: str) -> NDArray[Any]:
-        """Array `name` in memory."""
+    def load(self, name: str, rows: Rows | None = None) -> NDArray[Any]:
+        """Array `name` in memory, or rows of it, as `Store.load`; only the shards that hold them are read."""
         if self.dims(name)[:1] != (ITEM,):
             self._require_same(name)
-            return self.shards[0].load(name)
-        return np.concatenate([shard.load(name) for shard in self.shards])[self._order]
+            return self.shards[0].load(name, rows)
+        wanted = self._order[_numbers(slice(None) if rows is None else rows, len(self.items))]
+        shard_of = np.searchsorted(self._ends, wanted, side="right")
+        starts = np.concatenate([[0], self._ends])
+        values = self.shards[0].load(name, [])
+        values = np.empty((len(wanted), *values.shape[1:]), values.dtype)
+        for shard in np.unique(shard_of):
+            here = shard_of == shard
+            values[here] = self.shards[shard].load(name, wanted[here] - starts[shard])
+        return values
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimension names of array `name`."""
@@ -244,8 +288,14 @@ def open_shards(parent: Path | str, stage: str) -> ShardedStore:
             if _signature(shard, what) != _signature(first, what):
                 problem = f"{what} differs from {first.directory.name}"
                 raise StoreError("ST08", shard.directory, problem, f"run stage {stage!r} again")
-        if len(shard.attrs.get("items", ())) == 0:
+        n = len(shard.attrs.get("items", ()))
+        if n == 0:
             raise StoreError("ST08", shard.directory, "records no items", f"run stage {stage!r} again")
+        for name, info in shard.manifest.arrays.items():
+            if info.dims[:1] == [ITEM] and info.shape[0] != n:
+                raise StoreError(
+                    "ST08", shard.directory, f"{name} has {info.shape[0]} rows for {n} items", f"run stage {stage!r} again"
+                )
     joined = ShardedStore(shards)
     if len(np.unique(joined.items)) != len(joined.items):
         raise StoreError("ST08", parent, "an item is in two shards", f"delete all shards and run stage {stage!r} again")

@@ -1,70 +1,229 @@
-"""Writing a store: beside its name, checked, and published by one rename.
+"""Writing a store: beside its name, row by row or at once, checked, and published by one rename.
 
-A killed writer leaves a temporary directory that no reader opens and that the next writer of the same target removes. Writers of
-different targets never touch the same file, which is the only arrangement in which zarr loses no value.
+A long computation hands over its rows as they come and keeps none of them: a few chunks wait in memory. Every chunk is written once,
+when all its rows are there, and writers of different targets never touch the same file: zarr loses values in any other arrangement.
+
+All that touches the disk happens in a background thread. The computation does not wait for it; and Ctrl-C, which reaches the main
+thread only, never leaves a half-done call of zarr behind that would write on while its files are removed.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from zarr.codecs import ZstdCodec
 
+from astro_ood._pipeline import WriteBehind
 from astro_ood.errors import StoreError
-from astro_ood.stores.layout import DATA, MANIFEST, TEMPORARY, TIMESTAMP
-from astro_ood.stores.lock import is_alive
-from astro_ood.stores.manifest import ArrayInfo, Manifest, describe, plain
+from astro_ood.stores.layout import DATA, MANIFEST
+from astro_ood.stores.manifest import Manifest, describe, plain
+from astro_ood.stores.publishing import publish, require_free_name, require_space, workplace, write_durably
+from astro_ood.stores.rows import RowBuffer
+from astro_ood.stores.variable import ArraySpec, Variable
 
 CHUNK_BYTES = 2**20
-HEADROOM = 1.2
 
 
-@dataclass(frozen=True, eq=False)
-class Variable:
-    """One array with its dimension names and its unit.
+class StoreWriter:
+    """A store that is filled row by row, and that appears whole or not at all.
+
+    Used as a context: rows go in by `write`, `finish` publishes, and leaving the block without it leaves nothing on disk. One thread at
+    a time may use it.
 
     Parameters
     ----------
-    data : ndarray
-        Numbers, booleans or strings.
-    dims : tuple of str
-        One name per axis; the first is ``"item"`` where the array has one row per map, latent or sample.
-    unit : str
-        Unit in the spelling of astropy; empty for a number without one.
-    attrs : dict
-        Further attributes, JSON-able.
+    directory : Path
+        Target. It may exist if it is empty (a workflow engine makes the directories of its outputs beforehand).
+    arrays : dict
+        Name -> `ArraySpec` of each array that is filled row by row.
+    stage : str
+        Name of the stage, such as ``"latents"``.
+    settings : dict
+        The part of the configuration that made the store.
+    inputs : dict
+        Path of each input store relative to the run -> its `manifest_hash`.
+    model : dict, optional
+        Name and SHA-256 of the network.
+    seed : int, optional
+        Seed of the random streams.
+    overwrite : bool
+        Whether to replace a store that is there.
+
+    Attributes
+    ----------
+    manifest : Manifest or None
+        What was written; None before `finish`.
     """
 
-    data: NDArray[Any]
-    dims: tuple[str, ...]
-    unit: str = ""
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        directory: Path | str,
+        arrays: Mapping[str, ArraySpec],
+        *,
+        stage: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        model: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.directory, self.specs, self.overwrite = Path(directory), dict(arrays), overwrite
+        if scalars := [name for name, spec in self.specs.items() if not spec.shape]:
+            raise ValueError(f"{', '.join(scalars)} has no rows; give it to finish()")
+        # now, because a setting that JSON cannot hold should not be found after hours
+        self._facts = stage, plain(settings), plain(inputs), plain(model), plain(seed)
+        self._open = False
+        self.manifest: Manifest | None = None
 
-    def __post_init__(self) -> None:
-        data = np.asarray(self.data)
-        if data.dtype.kind not in "biufcUT":
-            raise TypeError(f"no store holds {data.dtype}")
-        if len(self.dims) != data.ndim:
-            raise ValueError(f"{data.ndim} axes but {len(self.dims)} dimension names {self.dims}")
-        text = data.dtype.kind in "UT"
-        native = np.dtypes.StringDType() if text else data.dtype.newbyteorder("=")
-        object.__setattr__(self, "data", data.astype(native, copy=False))
+    def __enter__(self) -> StoreWriter:
+        """Prepare the disk.
 
-    @property
-    def info(self) -> ArrayInfo:
-        """What the manifest says of the array."""
-        dtype = "str" if self.data.dtype.kind == "T" else self.data.dtype.name
-        return ArrayInfo(list(self.data.shape), dtype, list(self.dims), self.unit)
+        Raises
+        ------
+        StoreError
+            Something is in the way (ST06), or the disk is full or refuses (ST07).
+        """
+        with contextlib.ExitStack() as stack:
+            with self._disk():
+                self._work = stack.enter_context(workplace(self.directory, self.overwrite))
+            self._behind = stack.enter_context(WriteBehind())
+            self._behind.submit(self._prepare)
+            self._behind.flush()
+            self._cleanup = stack.pop_all()
+        self._open = True
+        return self
+
+    def _prepare(self) -> None:
+        with self._disk():
+            require_space(self.directory, sum(spec.nbytes for spec in self.specs.values()))
+            path = self._work / "new" / DATA
+            path.mkdir(parents=True)
+            self._group = zarr.open_group(path, mode="w-", zarr_format=3)
+            self._arrays = {name: _create(self._group, name, spec) for name, spec in self.specs.items()}
+            self._rows = {name: RowBuffer(name, spec, self._arrays[name].chunks[0]) for name, spec in self.specs.items()}
+
+    def write(self, name: str, start: int, values: ArrayLike) -> None:
+        """Write rows of one array, in any order and in blocks of any length.
+
+        Parameters
+        ----------
+        name : str
+            A declared array.
+        start : int
+            First row.
+        values : array_like, shape (rows, ...)
+            Of the declared type; copied when this returns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The rows do not fit the array, or some of them are there already.
+        StoreError
+            The disk was full or refused, now or earlier (ST07).
+        """
+        self._require_open()
+        if name not in self._rows:
+            raise ValueError(f"{self.directory}: no array {name!r} was declared")
+        rows, values = self._rows[name], np.asarray(values)
+        rows.check(start, values)
+        self._open = False  # and so it stays if this is interrupted, because a chunk may be lost
+        for first, chunk in rows.take(start, values):
+            self._behind.submit(self._put, self._arrays[name], first, chunk)
+        self._open = True
+
+    def _put(self, array: Any, first: int, chunk: NDArray[Any]) -> None:
+        with self._disk():
+            array[first : first + len(chunk)] = chunk
+
+    def finish(
+        self, arrays: Mapping[str, Variable] | None = None, *, attrs: Mapping[str, Any], rows: int | None = None
+    ) -> Manifest:
+        """Write what is known only at the end, and publish the store.
+
+        Parameters
+        ----------
+        arrays : dict, optional
+            Name -> `Variable` of further arrays, whole.
+        attrs : dict
+            JSON-able facts that a reader needs: stretch, preset, ids. A shard records `items` (global index of each row) and
+            `n_shards`.
+        rows : int, optional
+            Number of rows of every declared array, where it is less than was declared.
+
+        Returns
+        -------
+        Manifest
+            What was written.
+
+        Raises
+        ------
+        ValueError
+            Rows are missing, or an array is given twice.
+        StoreError
+            Something is in the way (ST06), or the disk is full or refuses (ST07).
+        """
+        self._require_open()
+        arrays, attrs = dict(arrays or {}), plain(attrs)
+        if twice := set(arrays) & set(self.specs):
+            raise ValueError(f"{self.directory}: {', '.join(sorted(twice))} were declared already")
+        self._open = False
+        for name, buffer in self._rows.items():
+            if rows is not None and rows < self.specs[name].shape[0]:
+                for first, chunk in buffer.cut(rows):
+                    self._behind.submit(self._put, self._arrays[name], first, chunk)
+                self.specs[name] = replace(self.specs[name], shape=(rows, *self.specs[name].shape[1:]))
+            buffer.require_complete()
+        self._behind.submit(self._complete, arrays, attrs)
+        self._behind.flush()
+        assert self.manifest is not None
+        return self.manifest
+
+    def _complete(self, arrays: Mapping[str, Variable], attrs: Mapping[str, Any]) -> None:
+        with self._disk():
+            require_space(self.directory, sum(variable.spec.nbytes for variable in arrays.values()))
+            for name, array in self._arrays.items():
+                if array.shape != self.specs[name].shape:
+                    array.resize(self.specs[name].shape)
+            for name, variable in arrays.items():
+                _create(self._group, name, variable.spec)[...] = variable.data
+            self._group.update_attributes(attrs)
+            specs = self.specs | {name: variable.spec for name, variable in arrays.items()}
+            manifest = describe(*self._facts, {name: spec.info for name, spec in specs.items()}, self._work / "new")
+            write_durably(self._work / "new" / MANIFEST, manifest.to_json())
+            require_free_name(self.directory, self.overwrite)
+            publish(self._work, self.directory)
+        self.manifest = manifest
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open = False
+        self._cleanup.__exit__(kind, error, trace)
+        if kind is None and self.manifest is None:
+            raise ValueError(f"{self.directory}: the writer was left before finish(), nothing was written")
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise ValueError(f"{self.directory}: the writer is not open, or failed before")
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Name what the disk refuses."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror or error}"
+            raise StoreError(
+                "ST07", self.directory, problem, "nothing was left there; free space or choose another disk"
+            ) from error
 
 
 def write_store(
@@ -79,29 +238,16 @@ def write_store(
     seed: int | None = None,
     overwrite: bool = False,
 ) -> Manifest:
-    """Write a store whole, or leave nothing.
+    """Write arrays that are in memory as a store, whole, or leave nothing.
 
     Parameters
     ----------
-    directory : Path
-        Target. It may exist if it is empty (a workflow engine makes the directories of its outputs beforehand).
+    directory, stage, settings, inputs, model, seed, overwrite
+        As for `StoreWriter`.
     arrays : dict
         Name -> `Variable`.
-    stage : str
-        Name of the stage, such as ``"latents"``.
     attrs : dict
-        JSON-able facts that a reader needs: stretch, preset, ids. A shard records `items` (global index of
-        each row) and `n_shards`.
-    settings : dict
-        The part of the configuration that made the store.
-    inputs : dict
-        Path of each input store relative to the run -> its `manifest_hash`.
-    model : dict, optional
-        Name and SHA-256 of the network.
-    seed : int, optional
-        Seed of the random streams.
-    overwrite : bool
-        Whether to replace a store that is there.
+        As for `StoreWriter.finish`.
 
     Returns
     -------
@@ -113,110 +259,32 @@ def write_store(
     StoreError
         Something is in the way (ST06), or the disk is full or refuses (ST07).
     """
-    directory = Path(directory)
-    work = directory.with_name(f"{directory.name}{TEMPORARY}{os.getpid()}-{_host()}")
-    try:
-        _require_free_name(directory, overwrite)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(directory)
-        _require_space(directory, sum(variable.data.nbytes for variable in arrays.values()))
-        _write_arrays(work / "new" / DATA, arrays, plain(attrs))
-        infos = {name: variable.info for name, variable in arrays.items()}
-        manifest = describe(stage, settings, inputs, model, seed, infos, work / "new")
-        _write_durably(work / "new" / MANIFEST, manifest.to_json())
-        _require_free_name(directory, overwrite)
-        _publish(work, directory)
-    except StoreError:
-        raise
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror or error}"
-        raise StoreError("ST07", directory, problem, "nothing was left there; free space or choose another disk") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return manifest
+    facts: dict[str, Any] = {"stage": stage, "settings": settings, "inputs": inputs, "model": model, "seed": seed}
+    with StoreWriter(directory, {}, **facts, overwrite=overwrite) as writer:
+        return writer.finish(arrays, attrs=attrs)
 
 
-def _host() -> str:
-    return re.sub(r"[^\w.]", "_", socket.gethostname())
+def _create(group: Any, name: str, spec: ArraySpec) -> Any:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is no name of an array")
+    return group.create_array(
+        name,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        chunks=_chunks(spec),
+        compressors=[ZstdCodec(level=3, checksum=True)],
+        # NaN shows a lost chunk to other readers; this one counts the chunks, so that all of them must be written.
+        fill_value=np.nan if np.dtype(spec.dtype).kind in "fc" else None,
+        config={"write_empty_chunks": True},
+        dimension_names=spec.dims,
+        attributes={**plain(spec.attrs), "unit": spec.unit},
+    )
 
 
-def _require_free_name(directory: Path, overwrite: bool) -> None:
-    if not directory.exists() and not directory.is_symlink():
-        return
-    names = {path.name for path in directory.iterdir()} if directory.is_dir() and not directory.is_symlink() else {""}
-    if names - {DATA, MANIFEST, TIMESTAMP}:
-        raise StoreError("ST06", directory, "in the way, and not a store", "move it away or choose another directory")
-    if names - {TIMESTAMP} and not overwrite:
-        raise StoreError("ST06", directory, "a store is there already", "delete it, or allow overwriting")
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Remove what killed writers of the same target left; pids of other hosts say nothing here."""
-    pattern = re.compile(re.escape(f"{directory.name}{TEMPORARY}") + r"(\d+)-" + re.escape(_host()))
-    for path in directory.parent.iterdir():
-        match = pattern.fullmatch(path.name)
-        if match and (int(match[1]) == os.getpid() or not is_alive(int(match[1]))):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _require_space(directory: Path, size: int) -> None:
-    needed, free = int(HEADROOM * size), shutil.disk_usage(directory.parent).free
-    if free < needed:
-        problem = f"needs up to {needed / 1e6:.1f} MB, the disk has {free / 1e6:.1f} MB"
-        raise StoreError("ST07", directory, problem, "free space or choose another disk")
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, Variable], attrs: dict[str, Any]) -> None:
-    path.mkdir(parents=True)
-    group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=attrs)
-    for name, variable in arrays.items():
-        if not name.isidentifier():
-            raise ValueError(f"{name!r} is no name of an array")
-        data = variable.data
-        array = group.create_array(
-            name,
-            shape=data.shape,
-            dtype=data.dtype,
-            chunks=_chunks(data),
-            compressors=[ZstdCodec(level=3, checksum=True)],
-            # NaN shows a lost chunk to other readers; this one counts the chunks, so that all of them must be written.
-            fill_value=np.nan if data.dtype.kind in "fc" else None,
-            config={"write_empty_chunks": True},
-            dimension_names=variable.dims,
-            attributes={**plain(variable.attrs), "unit": variable.unit},
-        )
-        array[...] = data
-
-
-def _chunks(data: NDArray[Any]) -> tuple[int, ...]:
-    """As many whole items as fit into `CHUNK_BYTES`, at least one."""
-    if data.ndim == 0:
+def _chunks(spec: ArraySpec) -> tuple[int, ...]:
+    """As many whole rows as fit into `CHUNK_BYTES`, at least one."""
+    if not spec.shape:
         return ()
-    item_bytes = max(1, data.nbytes // max(1, data.shape[0]))
-    items = max(1, min(data.shape[0], CHUNK_BYTES // item_bytes))
-    return (items, *(max(1, n) for n in data.shape[1:]))
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(work: Path, directory: Path) -> None:
-    """Give the finished store its name; what stood there waits in `work` until that has happened."""
-    replaced = directory.is_dir() and any(directory.iterdir())
-    if replaced:
-        directory.rename(work / "old")
-    try:
-        os.replace(work / "new", directory)  # noqa: PTH105 - unlike Path.rename, the same on every platform
-    except OSError:
-        if replaced:
-            (work / "old").rename(directory)
-        raise
-    parent = os.open(directory.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    row_bytes = max(1, spec.nbytes // max(1, spec.shape[0]))
+    rows = max(1, min(spec.shape[0], CHUNK_BYTES // row_bytes))
+    return (rows, *(max(1, n) for n in spec.shape[1:]))

@@ -15,7 +15,7 @@ import pytest
 from stores_support import write
 
 from astro_ood.errors import StoreError
-from astro_ood.stores import complete_shards, open_shards, open_store, verify_run, writing
+from astro_ood.stores import complete_shards, open_shards, open_store, publishing, verify_run, writing
 
 WRITER = """
 import sys
@@ -98,16 +98,16 @@ def test_what_is_no_store_is_never_replaced(tmp_path):
 
 def test_a_full_disk_is_seen_beforehand(tmp_path, monkeypatch):
     size = 3 * 4 * 5 * 5  # bytes of x and mask
-    usage = writing.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage._replace(free=int(1.2 * size) - 1))
+    usage = publishing.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(publishing.shutil, "disk_usage", lambda _: usage._replace(free=int(1.2 * size) - 1))
     with pytest.raises(StoreError, match=r"AOD-ST07.*free space"):
         write(tmp_path / "s")
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage._replace(free=int(1.2 * size) + 1))
+    monkeypatch.setattr(publishing.shutil, "disk_usage", lambda _: usage._replace(free=int(1.2 * size) + 1))
     write(tmp_path / "s")
 
 
-@pytest.mark.parametrize("step", ["_write_arrays", "describe", "_write_durably", "_publish"])
+@pytest.mark.parametrize("step", ["_create", "describe", "write_durably", "publish"])
 def test_a_failing_disk_leaves_the_old_store(tmp_path, monkeypatch, step):
     write(tmp_path / "s", seed=1)
 
@@ -134,7 +134,7 @@ def test_a_failing_rename_brings_the_old_store_back(tmp_path, monkeypatch):
         failed.append(target)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(writing.os, "replace", fail)
+    monkeypatch.setattr(publishing.os, "replace", fail)
     with pytest.raises(StoreError, match="AOD-ST07"):
         write(tmp_path / "s", seed=2, overwrite=True)
     assert failed == [tmp_path / "s"]
@@ -144,7 +144,7 @@ def test_a_failing_rename_brings_the_old_store_back(tmp_path, monkeypatch):
 def test_leftovers_of_living_writers_and_other_hosts_stay(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = writing._host()
+    host = publishing.host()
     names = [f"s.tmp-{os.getppid()}-{host}", f"s.tmp-{dead.pid}-elsewhere", f"other.tmp-{dead.pid}-{host}"]
     for name in [*names, f"s.tmp-{dead.pid}-{host}", f"s.tmp-{os.getpid()}-{host}"]:
         (tmp_path / name / "new").mkdir(parents=True)
