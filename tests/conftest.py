@@ -37,22 +37,58 @@ def model():
     return open_model("default", device="cpu")
 
 
-@pytest.fixture
-def tiny_network(tmp_path):
-    """Weights of a network that never learned, its card and the network: fast, and safe to damage."""
+def learned(channels: int):
+    """A small network that learned for a second to denoise smooth fields: its latents are noise, and no more is wanted."""
+    import numpy as np
     import torch
-    from safetensors.torch import save_file
 
     from astro_ood.diffusion.nets import SmallUNet
+    from astro_ood.diffusion.schedule import NoiseSchedule
+    from astro_ood.maps import gaussian_field
 
     torch.manual_seed(0)
-    net = SmallUNet(1, 8, (1, 2), 1)
-    path = tmp_path / "net.safetensors"
+    rng, schedule, net = np.random.default_rng(0), NoiseSchedule.linear(), SmallUNet(channels, 8, (1, 2), 1)
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    fields = torch.from_numpy(0.4 * gaussian_field(64, 16, -3.0, rng)).float()[:, None].expand(-1, channels, -1, -1)
+    for _ in range(150):
+        x, t = fields[rng.integers(0, 64, 16)], rng.integers(0, 1000, 16)
+        alpha, sigma = (torch.from_numpy(f(t)).float()[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
+        eps = torch.randn_like(x)
+        loss = (net(alpha * x + sigma * eps, torch.from_numpy(t).float()) - eps).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return net.eval().requires_grad_(requires_grad=False)
+
+
+def saved(net, path: Path):
+    """Path of weights with a card beside them, and the card."""
+    from safetensors.torch import save_file
+
     save_file(net.state_dict(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": [1, 32, 32], "sha256": digest}
+    shape = [net.config["channels"], 32, 32]
+    card = {"arch": "small_unet", "network": net.config, "schedule": {"kind": "linear"}, "shape": shape, "sha256": digest}
     path.with_suffix(".json").write_text(json.dumps(card))
-    return path, card, net
+    return path, card
+
+
+@pytest.fixture(scope="session")
+def tiny_weights():
+    """A small network of one channel."""
+    return learned(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_three(tmp_path_factory):
+    """File of a small network of three channels."""
+    return saved(learned(3), tmp_path_factory.mktemp("three") / "three.safetensors")[0]
+
+
+@pytest.fixture
+def tiny_network(tmp_path, tiny_weights):
+    """Weights of a small network, its card and the network: fast, and safe to damage."""
+    return *saved(tiny_weights, tmp_path / "net.safetensors"), tiny_weights
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from astro_ood._log import logger
 from astro_ood.diffusion import engine, presets
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.diffusion.frame import Field
 from astro_ood.diffusion.nets import SmallUNet
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.train import HELD_OUT, PHOTOGRAPHS, TrainingPlan, crops, eps_loss, load_photographs, train
@@ -56,7 +57,7 @@ def describe(plan: TrainingPlan, checkpoint: Path, out: Path, *, n: int = 16) ->
         "summary": "DDPM on photographs, one channel, fully convolutional",
         "arch": "small_unet",
         "network": net.config,
-        "schedule": {"kind": "linear", "n": schedule.T, "beta_first": 1e-4, "beta_last": 0.02},
+        "schedule": {"kind": "linear", "n": schedule.alpha_bar.size, "beta_first": 1e-4, "beta_last": 0.02},
         "parameterisation": "eps",
         "range": [-1, 1],
         "shape": [1, 32, 32],
@@ -85,7 +86,7 @@ def _durations(history: list[dict[str, Any]]) -> list[float]:
     return [s for s, following in zip(seconds, [*seconds[1:], 0.0], strict=True) if following < s]
 
 
-def _round_trips(denoiser: Denoiser, x: engine.Field, t_0: float) -> dict[str, float]:
+def _round_trips(denoiser: Denoiser, x: Field, t_0: float) -> dict[str, float]:
     found = engine.invert(denoiser, x, presets.choose("fast", denoiser.schedule, t_0=t_0))
     return {
         "round_trip_median": float(np.median(found.round_trip)),
@@ -99,6 +100,6 @@ def draw_samples(denoiser: Denoiser, path: Path, *, n: int = 16, seed: int = 0) 
     from matplotlib.image import imsave
 
     z = np.random.default_rng(seed).standard_normal((n, 1, 64, 64), dtype=np.float32)
-    x = engine.decode(denoiser, z, presets.choose("fast", denoiser.schedule, n_steps=50, t_0=denoiser.schedule.T - 1.0))
+    x, _ = engine.decode(denoiser, z, presets.choose("fast", denoiser.schedule, n_steps=50, t_0=denoiser.schedule.last))
     rows = x[:, 0].reshape(2, n // 2, 64, 64).transpose(0, 2, 1, 3).reshape(128, -1)
     imsave(path, np.clip(rows, -1, 1), cmap="gray", vmin=-1, vmax=1)

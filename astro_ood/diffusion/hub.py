@@ -1,29 +1,35 @@
-"""Opening frozen networks: safetensors weights beside a JSON card, checked before they are trusted.
+"""Opening frozen networks: weights and what is known of them, checked before they are trusted.
 
-A card says what the weights are (architecture and its arguments, schedule, parameterisation, training range, data, licence) and
-their SHA-256. Nothing is ever unpickled.
+What the weights are (architecture and its arguments, schedule, parameterisation, training range, data, licence) stands in a JSON card
+with their SHA-256, in the arguments that their publisher gives, or is read off the weights where that is certain. Nothing is ever
+unpickled into code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from astro_ood._resources import resource
-from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.engine import pick_device
-from astro_ood.diffusion.nets import SmallUNet
-from astro_ood.diffusion.schedule import NoiseSchedule
+from astro_ood.diffusion import weights
+from astro_ood.diffusion.denoiser import Denoiser, Network
+from astro_ood.diffusion.execution import Execution, pick_device
+from astro_ood.diffusion.nets import ARCHITECTURES
+from astro_ood.diffusion.schedule import make_schedule
+from astro_ood.diffusion.windows import Windowed
 from astro_ood.errors import ModelError
 
 DEFAULT = "photos32"
-ARCHITECTURES = ("small_unet",)
+CALLABLE, FOLDER = "callable", "diffusers"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".eqx")
+CARD_KEYS = ("arch", "network", "schedule", "parameterisation", "range", "shape", "sha256")
+
+Source = str | Path | Callable[..., torch.Tensor]
 
 
 def list_models() -> dict[str, dict[str, Any]]:
@@ -32,45 +38,52 @@ def list_models() -> dict[str, dict[str, Any]]:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Read a model card.
+    """Read a model card, or the arguments of a network.
 
     Raises
     ------
     ModelError
-        Where the card is missing or is no JSON object with the keys of a card.
+        Where it is missing, is no JSON object, or is a card without the hash of its weights.
     """
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise ModelError(
-            "MD02", path, "there is no model card beside the weights", "give `config:` with arch, network and schedule"
-        ) from None
+        raise ModelError("MD02", path, "cannot be read", "give `config:` with arch, network and schedule") from None
     except ValueError as error:
         raise ModelError("MD02", path, f"the model card is not JSON ({error})", "repair it") from None
-    if isinstance(card, dict) and not card.get("sha256"):
+    if not isinstance(card, dict) or not card:
+        raise ModelError("MD02", path, "the model card is not a JSON object with keys", "repair it")
+    if "network" in card and not card.get("sha256"):
         raise ModelError("MD02", path, "the model card has no sha256 of the weights", "add it, from a source that you trust")
-    return _check_card(card, path)
+    return card
 
 
 def open_model(
-    name_or_path: str | Path = "default",
+    name_or_path: Source = "default",
     arch: str | None = None,
     config: dict[str, Any] | str | Path | None = None,
     *,
     device: str = "auto",
+    execution: Execution | None = None,
+    window: int | None = None,
 ) -> Denoiser:
     """Open a frozen network.
 
     Parameters
     ----------
-    name_or_path : str or Path
-        ``"default"``, the name of a network that comes with astro_ood, or the path of a .safetensors file.
+    name_or_path : str, Path or callable
+        ``"default"``, the name of a network that comes with astro_ood, the path of a .safetensors, .pt, .ckpt or .eqx file, the
+        folder of a diffusers ``UNet2DModel``, or ``f(x_t, t)`` itself, for which `config` gives schedule and shape.
     arch : str, optional
-        Architecture, where the card does not say it.
+        Architecture, where no card says it and the weights do not show it.
     config : dict or path, optional
-        Card as a dict or a JSON file, instead of the file beside the weights.
+        Card as a dict or a JSON file, instead of the file beside the weights; or the arguments of the network alone.
     device : str
         ``auto``, ``cpu``, ``cuda``.
+    execution : Execution, optional
+        Arithmetic, memory layout, compilation; plain float32 by default.
+    window : int, optional
+        Side of overlapping windows, for maps larger than the network.
 
     Returns
     -------
@@ -79,80 +92,130 @@ def open_model(
     Raises
     ------
     ModelError
-        Missing, damaged or unexpected weights; a hash other than the card's; weights that are not finite.
+        Missing, damaged or unexpected weights; a hash other than the card's; weights that are not finite; a card that says what
+        this version does not know.
     """
-    weights = _locate(str(name_or_path))
-    if isinstance(config, dict):
-        where, card = "config", _check_card(config, "config")
+    given = read_card(Path(config)) if isinstance(config, str | Path) else config
+    where: object = config if isinstance(config, str | Path) else "config"
+    net: Network
+    if callable(name_or_path):
+        card = _complete({"arch": CALLABLE, "network": {}, **(given or {})}, where)
+        net, name, sha256 = name_or_path, getattr(name_or_path, "__name__", CALLABLE), ""
     else:
-        where = str(Path(config) if config else weights.with_suffix(".json"))
-        card = read_card(Path(where))
-    arch = arch or card["arch"]
-    if arch not in ARCHITECTURES:
-        raise ModelError("MD51", weights, f"unknown architecture '{arch}'", f"expected one of {', '.join(ARCHITECTURES)}")
-    sha256 = _check_hash(weights, card.get("sha256"))
+        path = _locate(str(name_or_path))
+        beside = path.with_suffix(".json")
+        if given is None and path.is_file() and beside.is_file():
+            given, where = read_card(beside), beside
+        net, card, sha256 = (_open_folder if path.is_dir() else _open_file)(path, arch, dict(given or {}), where)
+        name = path.stem
+    opened = _denoiser(net, card, where, name, sha256)
+    opened.to(pick_device(device), execution)
+    return opened if window is None else Windowed(opened, window)
+
+
+def _denoiser(net: Network, card: dict[str, Any], where: object, name: str, sha256: str) -> Denoiser:
+    if isinstance(net, torch.nn.Module):
+        net.eval().requires_grad_(requires_grad=False)
     try:
-        network: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["network"].items()}
-        net = SmallUNet(**network)
-        schedule = NoiseSchedule.linear(**{k: v for k, v in card["schedule"].items() if k != "kind"})
+        schedule = make_schedule(card["schedule"])
         c, h, w = (int(n) for n in card["shape"])
-    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError) as error:
-        raise ModelError("MD02", where, f"network, schedule or shape cannot be used ({error})", "repair the card") from None
-    _load_strictly(net, weights, arch)
-    target = pick_device(device)
-    net.eval().requires_grad_(requires_grad=False).to(target)
-    return Denoiser(net, schedule, (c, h, w), stride=net.stride, name=weights.stem, sha256=sha256, card=card, device=target)
+        low, high = (float(v) for v in card["range"])
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        known = "schedule is" in str(error)
+        raise ModelError(
+            "MD53" if known else "MD02", where, f"schedule, shape or range cannot be used ({error})", "correct the card"
+        ) from None
+    return Denoiser(
+        net,
+        schedule,
+        (c, h, w),
+        parameterisation=card["parameterisation"],
+        data_range=(low, high),
+        stride=getattr(net, "stride", 1),
+        fixed_size=getattr(net, "fixed_size", False),
+        name=name,
+        sha256=sha256,
+        card=card,
+    )
 
 
-def _check_card(card: Any, where: object) -> dict[str, Any]:
-    """A card that says all that is needed, and nothing that this version would misread."""
-    missing = {"arch", "network", "schedule", "shape"} - set(card if isinstance(card, dict) else {})
+def _open_file(path: Path, arch: str | None, given: dict[str, Any], where: object) -> tuple[Network, dict[str, Any], str]:
+    """Network, completed card and hash of one file of weights."""
+    sha256 = _check_hash(path, given.get("sha256"))
+    state = weights.read_state(path)
+    card = given if _is_card(given) else ({"network": given} if given else {})
+    named = arch or card.get("arch")
+    arch = str(named) if named else weights.guess_architecture(state)
+    if arch is None:
+        raise ModelError("MD51", path, "the names of its tensors fit no architecture", f"give arch: {', '.join(ARCHITECTURES)}")
+    if arch not in ARCHITECTURES:
+        raise ModelError("MD51", path, f"unknown architecture '{arch}'", f"expected one of {', '.join(ARCHITECTURES)}")
+    kind = ARCHITECTURES[arch]
+    if "network" not in card:
+        if kind.arguments_from is None:
+            raise ModelError(
+                "MD02", path, f"no card says the arguments of this {arch} network", "give `config:`, a card or arguments"
+            )
+        card = {**kind.arguments_from(state), **card}
+    try:
+        with torch.device("meta"):  # the weights bring their own memory
+            net = kind.build(card["network"])
+    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError, KeyError) as error:
+        raise ModelError("MD02", where, f"no {arch} network can be built ({error})", "repair its arguments") from None
+    weights.fit_state(net, state, where=path, arch=arch)
+    c = net.channels
+    own = {"shape": [c, net.image_size, net.image_size]} if getattr(net, "image_size", None) else {}
+    return net, _complete({**own, **card, "arch": arch, "network": net.config}, where), sha256
+
+
+def _open_folder(path: Path, arch: str | None, given: dict[str, Any], where: object) -> tuple[Network, dict[str, Any], str]:
+    """Network, completed card and hash of a diffusers folder."""
+    from astro_ood.diffusion.nets.diffusers_unet import folder_card, open_folder, weights_file
+
+    if arch not in (None, FOLDER):
+        raise ModelError("MD51", path, f"a folder is a diffusers network, not '{arch}'", f"leave arch out, or say {FOLDER}")
+    sha256 = _check_hash(weights_file(path), given.get("sha256"))
+    keys = ("schedule", "parameterisation", "range")
+    said: dict[str, Any] = {key: given[key] for key in keys if key in given}
+    return open_folder(path), _complete({**folder_card(path), **said, "arch": FOLDER}, where), sha256
+
+
+def _is_card(given: Mapping[str, Any]) -> bool:
+    return any(key in given for key in CARD_KEYS)
+
+
+def _complete(card: dict[str, Any], where: object) -> dict[str, Any]:
+    """A card with what its architecture says unless it says otherwise; whole, or refused."""
+    kind = ARCHITECTURES.get(card["arch"])
+    usual: Mapping[str, Any] = kind.defaults if kind else {}
+    whole: dict[str, Any] = {"parameterisation": "eps", "range": [-1.0, 1.0]}
+    whole |= {**usual, **card}
+    missing = sorted({"network", "schedule", "shape"} - set(whole))
     if missing:
-        raise ModelError("MD02", where, f"the model card lacks {', '.join(sorted(missing))}", "complete it")
-    kind = card["schedule"].get("kind", "linear") if isinstance(card["schedule"], dict) else card["schedule"]
-    said = {"schedule": kind, "parameterisation": card.get("parameterisation", "eps"), "range": card.get("range", [-1, 1])}
-    for key, known in {"schedule": "linear", "parameterisation": "eps", "range": [-1, 1]}.items():
-        if said[key] != known:
-            raise ModelError("MD53", where, f"{key} is {said[key]}, this version knows {known} only", "take another network")
-    return dict(card)
+        raise ModelError("MD02", where, f"the model card lacks {', '.join(missing)}", "complete it")
+    return whole
 
 
 def _locate(name: str) -> Path:
     path = Path(name)
-    if path.suffix == ".safetensors":
-        if not path.is_file():
+    if path.suffix in SUFFIXES or path.is_dir():
+        if not path.exists():
             raise ModelError("MD03", path, "no such file", "check the path of the weights")
         return path
-    if path.suffix in {".pt", ".ckpt", ".pth", ".pkl"}:
-        raise ModelError("MD50", path, "a pickle can run code when it is opened", "convert the weights to .safetensors first")
-    weights = resource("data/models") / f"{DEFAULT if name == 'default' else name}.safetensors"
-    if not weights.is_file():
+    if path.is_file():
+        raise ModelError("MD49", path, f"not a file of weights that is known ({', '.join(SUFFIXES)})", "convert it, or rename it")
+    embedded = resource("data/models") / f"{DEFAULT if name == 'default' else name}.safetensors"
+    if not embedded.is_file():
         known = ", ".join(["default", *list_models()])
-        raise ModelError("MD03", name, "no such network", f"give the path of a .safetensors file or one of: {known}")
-    return weights
+        raise ModelError(
+            "MD03", name, "no such network", f"give a file ({', '.join(SUFFIXES)}), a diffusers folder, or one of: {known}"
+        )
+    return embedded
 
 
-def _check_hash(weights: Path, expected: str | None) -> str:
-    with weights.open("rb") as file:
+def _check_hash(path: Path, expected: str | None) -> str:
+    with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is not None and found != expected:
-        raise ModelError("MD54", weights, f"sha256 is {found}, its card says {expected}", "fetch the weights again")
+        raise ModelError("MD54", path, f"sha256 is {found}, its card says {expected}", "fetch the weights again")
     return found
-
-
-def _load_strictly(net: torch.nn.Module, weights: Path, arch: str) -> None:
-    try:
-        state = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise ModelError("MD49", weights, f"not a readable safetensors file ({error})", "fetch the weights again") from None
-    expected = {k: tuple(v.shape) for k, v in net.state_dict().items()}
-    wrong = sorted(k for k in expected.keys() | state.keys() if k not in state or expected.get(k) != tuple(state[k].shape))
-    if wrong:
-        shown = ", ".join(wrong[:10]) + (" ..." if len(wrong) > 10 else "")
-        raise ModelError(
-            "MD51", weights, f"{len(wrong)} parameters do not fit architecture {arch}: {shown}", "check `arch` and the card"
-        )
-    bad = sorted(k for k, v in state.items() if not torch.isfinite(v).all())
-    if bad:
-        raise ModelError("MD52", weights, f"{len(bad)} tensors hold NaN or infinity, first {bad[0]}", "fetch the weights again")
-    net.load_state_dict({k: v.float() for k, v in state.items()})

@@ -5,9 +5,8 @@ With :math:`y = x / \alpha` and :math:`v = \sigma / \alpha` deterministic DDIM (
 .. math:: \mathrm{d} y / \mathrm{d} v = \epsilon(x, t),
 
 whichever way time runs: *inversion* steps to larger ``t`` and ends at a latent, *decoding* steps to smaller ``t`` and ends at a map.
-:class:`DDIM` is Euler's method, evaluated at the time stepped from; :class:`Multistep` extrapolates :math:`\epsilon` linearly in the log
-signal-to-noise ratio from the last two evaluations (second order; the exponential integrator of DPM-Solver, arXiv:2206.00927,
-arXiv:2211.01095). The clean end is ``t = -1``.
+:class:`DDIM` is Euler's method, evaluated at the time stepped from. Methods of higher order are in `highorder`, methods that run
+backwards what they did in `reversible`, all of them by name in `methods`. The clean end is ``t = -1``.
 """
 
 from __future__ import annotations
@@ -68,46 +67,6 @@ class DDIM:
             x_s = x_s + eta_term * self.noise()
         self.evaluations += 1
         return x_s
-
-
-class Multistep:
-    """Second-order two-step Adams-Bashforth method in the log signal-to-noise ratio.
-
-    The first step has no memory. It is made by Heun's rule, whose second evaluation then serves as memory of the second step: one
-    extra evaluation in all.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-        Frozen network.
-    """
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-        self.evaluations = 0
-        self._past: tuple[float, Tensor] | None = None
-
-    def _eps(self, x: Tensor, t: float) -> Tensor:
-        self.evaluations += 1
-        return self.denoiser.eps(x, t)
-
-    def step(self, x_t: Tensor, t: float, s: float) -> Tensor:
-        """Carry maps (N, C, H, W) from time `t` to time `s`."""
-        schedule = self.denoiser.schedule
-        alpha_t, alpha_s = float(schedule.alpha(t)), float(schedule.alpha(s))
-        lam_t, lam_s = 0.5 * float(schedule.log_snr(t)), 0.5 * float(schedule.log_snr(s))
-        v_t, v_s = float(np.exp(-lam_t)), float(np.exp(-lam_s))
-        # integral of (lam - lam_t) dv between the two times
-        slope_weight = (lam_s - lam_t) * v_s + v_s - v_t
-        eps = self._eps(x_t, t)
-        euler = x_t / alpha_t + (v_s - v_t) * eps
-        if self._past is None:
-            slope = (self._eps(alpha_s * euler, s) - eps) / (lam_s - lam_t)
-        else:
-            lam_past, eps_past = self._past
-            slope = (eps - eps_past) / (lam_t - lam_past)
-        self._past = (lam_t, eps)
-        return alpha_s * (euler + slope_weight * slope)
 
 
 @dataclass(frozen=True)

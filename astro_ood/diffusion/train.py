@@ -92,7 +92,7 @@ def crops(pyramids: list[list[Tensor]], n: int, size: int, rng: np.random.Genera
 def _noised(x_0: Tensor, schedule: NoiseSchedule, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Noise maps at stratified times; return ``x_t, t, eps``."""
     n = len(x_0)
-    t = np.floor((rng.permutation(n) + rng.random(n)) / n * schedule.T)
+    t = np.floor((rng.permutation(n) + rng.random(n)) / n * schedule.alpha_bar.size)
     eps = torch.from_numpy(rng.standard_normal(x_0.shape, dtype=np.float32))
     alpha, sigma = (torch.from_numpy(f(t)).float()[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
     return alpha * x_0 + sigma * eps, torch.from_numpy(t).float(), eps

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astro_ood.diffusion.schedule import NoiseSchedule
+from astro_ood.diffusion.schedule import ContinuousSchedule, NoiseSchedule, make_schedule
 
 LINEAR = NoiseSchedule.linear()
 
@@ -66,3 +66,58 @@ def test_refuses_times_outside(t):
 def test_refuses_impossible_grids(n, stop):
     with pytest.raises(ValueError, match="grid points"):
         LINEAR.timesteps(n, stop)
+
+
+def test_cosine_schedule_follows_its_definition():
+    """alpha_bar_t = f(t + 1) / f(0) with f(i) = cos^2((i / T + s) / (1 + s) pi / 2), as long as no beta is clipped."""
+    schedule = NoiseSchedule.cosine(300, 0.008, (1e-4, 0.9999))
+    f = np.cos((np.arange(301) / 300 + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(schedule.alpha_bar[:-1], (f[1:] / f[0])[:-1], rtol=1e-3)
+    assert schedule.alpha_bar[-1] > 0
+
+
+@given(st.floats(1e-4, 10), st.sampled_from([(1.0, 0.0), (0.1, 9.95), (0.0, 2.0)]))
+def test_continuous_process_is_what_it_says(t, coefficients):
+    a, b = coefficients
+    schedule = ContinuousSchedule(10.0, a, b)
+    t = max(t, schedule.first)
+    assert schedule.alpha(t) ** 2 == pytest.approx(np.exp(-(a * t + b * t**2)), rel=1e-9)
+    assert schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2 == pytest.approx(1, abs=1e-14)
+    if a * t + b * t**2 < 30:
+        assert schedule.time_of(schedule.log_snr(t)) == pytest.approx(t, rel=1e-6)
+
+
+def test_continuous_grids_begin_where_the_clean_map_stands():
+    schedule = ContinuousSchedule(10.0)
+    assert schedule.alpha(schedule.first) ** 2 == pytest.approx(0.9999)
+    for grid in ("published", "log_snr"):
+        times = schedule.timesteps(10, 5.0, grid)
+        assert times[[0, -1]].tolist() == [schedule.first, 5.0]
+        assert (np.diff(times) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ({}, NoiseSchedule.linear()),
+        ({"kind": "linear", "n": 50, "beta_first": 1e-3, "beta_last": 0.1}, NoiseSchedule.linear(50, 1e-3, 0.1)),
+        ({"kind": "betas", "betas": [0.1, 0.2, 0.3]}, NoiseSchedule.from_betas([0.1, 0.2, 0.3])),
+    ],
+)
+def test_schedules_of_cards(description, expected):
+    np.testing.assert_array_equal(make_schedule(description).alpha_bar, expected.alpha_bar)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"kind": "sigmoid"},
+        {"kind": "linear", "steps": 3},
+        {"kind": "betas", "betas": [2.0]},
+        {"kind": "vp", "last": -1},
+        {"kind": "vp"},
+    ],
+)
+def test_refuses_schedules_that_are_none(description):
+    with pytest.raises((ValueError, TypeError)):
+        make_schedule(description)

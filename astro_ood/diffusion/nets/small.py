@@ -7,31 +7,11 @@ Nichol (2021, arXiv:2105.05233).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def time_embedding(t: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding of diffusion time.
-
-    Parameters
-    ----------
-    t : Tensor, shape (N,)
-        Times in the network's own steps; real values are allowed.
-    width : int
-        Number of features, even.
-
-    Returns
-    -------
-    Tensor, shape (N, width)
-    """
-    half = width // 2
-    frequency = torch.exp(-math.log(10_000.0) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
-    phase = t.float()[:, None] * frequency[None]
-    return torch.cat([phase.cos(), phase.sin()], dim=1)
+from astro_ood.diffusion.nets.blocks import time_embedding
 
 
 def _silence(layer: nn.Conv2d) -> None:
@@ -79,7 +59,7 @@ class SmallUNet(nn.Module):
         super().__init__()
         self.config = {"channels": channels, "width": width, "multipliers": list(multipliers), "blocks": blocks}
         self.stride = 2 ** (len(multipliers) - 1)
-        self.width = width
+        self.channels, self.width, self.fixed_size = channels, width, False
         c_time = 4 * width
         self.time = nn.Sequential(nn.Linear(width, c_time), nn.SiLU(), nn.Linear(c_time, c_time), nn.SiLU())
         self.head = nn.Conv2d(channels, width, 3, padding=1)
