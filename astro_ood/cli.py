@@ -154,6 +154,14 @@ def prepare(config: ConfigArg, overwrite: Overwrite = False) -> None:
 
 
 @app.command()
+def probe(config: ConfigArg, overwrite: Overwrite = False) -> None:
+    """Choose solver and micro-batch on the run's own maps, where the configuration leaves them open."""
+    from astro_ood import stages
+
+    stages.probe(_load(config), overwrite=overwrite)
+
+
+@app.command()
 def invert(config: ConfigArg, shard: Shard = 0, overwrite: Overwrite = False) -> None:
     """Invert one shard of the maps through the frozen network."""
     from astro_ood import stages
@@ -266,20 +274,52 @@ def train(
 
 @models.command("list")
 def models_list() -> None:
-    """Name the networks that come with astro_ood."""
+    """Name the networks that come with astro_ood, and the architectures that it opens."""
     from astro_ood.diffusion.hub import list_models
+    from astro_ood.diffusion.nets import ARCHITECTURES
 
     for name, card in list_models().items():
         typer.echo(f"{name}  {card.get('parameters', 0):,} parameters  {card.get('licence', '')}  {card.get('summary', '')}")
+    for arch, kind in ARCHITECTURES.items():
+        typer.echo(f"arch {arch}: {kind.summary}")
+
+
+Arch = Annotated[str | None, typer.Option(help="Architecture, where neither card nor weights say it")]
+Card = Annotated[Path | None, typer.Option("--config", help="Card, or arguments of the network: JSON or YAML")]
 
 
 @models.command("check")
-def models_check(name: Annotated[str, typer.Argument(help="Name, or path of a .safetensors file")] = "default") -> None:
+def models_check(
+    name: Annotated[str, typer.Argument(help="Name, file of weights, or diffusers folder")] = "default",
+    arch: Arch = None,
+    config: Card = None,
+    debug: Debug = False,
+) -> None:
     """Test that a network is what its card says (status 1 where it is not)."""
-    from astro_ood.diffusion.hub import open_model
-    from astro_ood.selftest import check_model
+    from astro_ood.api.generate import open_model
+    from astro_ood.diffusion.calibration import check_model
 
-    raise typer.Exit(_say(check_model(open_model(name))))
+    raise typer.Exit(_say(check_model(open_model(name, arch, config))))
+
+
+@models.command("convert")
+def models_convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="File of weights, or diffusers folder")],
+    out: Annotated[Path, typer.Option(help="Weights to write (.safetensors), with a card beside them")],
+    arch: Arch = None,
+    config: Card = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card")] = "not stated",
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write a network as .safetensors with a card and its hash; nothing is ever unpickled into code."""
+    from astro_ood.api.generate import read_card
+    from astro_ood.diffusion.convert import convert
+
+    card = convert(source, out, arch, read_card(config), licence=licence, overwrite=overwrite)
+    typer.echo(
+        f"{out}: {card['arch']}, {card['parameters']:,} parameters, sha256 {card['sha256'][:12]}; try `astro-ood models check {out}`"
+    )
 
 
 @models.command("show")

@@ -54,6 +54,14 @@ class Data(Section):
     )
     max_inverted: int | None = Field(None, ge=2, description="Most patches to invert; none for all")
     stretch: Literal["linear", "log10", "asinh"] = Field("log10", description="Monotone map between physical values and [-1, 1]")
+    channels: Literal["error", "replicate", "stack"] = Field(
+        "error",
+        description="One-channel maps and a network of three: refuse, replicate (the same map in each), stack (three maps in one)",
+    )
+    fit: Literal["error", "pad"] = Field(
+        "error", description="Maps whose sides the network cannot take: refuse, or pad by reflection (cut off again afterwards)"
+    )
+    crop: int | None = Field(None, ge=2, le=4096, description="Cut whole maps to sides that are multiples of so many pixels; none")
     on_error: Literal["raise", "skip"] = Field("raise", description="What a file that cannot be read does to the run")
     strict: bool = Field(False, description="Treat doubtful files (wrong checksums) as errors")
     max_map_bytes: int = Field(2**31, ge=2**16, description="Largest array read from one file, bytes")
@@ -62,22 +70,59 @@ class Data(Section):
 class Model(Section):
     """The frozen network."""
 
-    name: str = Field("default", description="`default` (the embedded network), or the path of a .safetensors file with its card")
+    name: str = Field(
+        "default",
+        description="`default` (the embedded network), or a path: .safetensors, .pt, .ckpt, .eqx, or the folder of a diffusers UNet2DModel",
+    )
+    arch: str | None = Field(
+        None, description="Architecture, where no card beside the weights says it: see `astro-ood models list`"
+    )
+    card: str | None = Field(
+        None, description="Card, or arguments of the network, as JSON or YAML; none for the file beside the weights"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    micro_batch: int = Field(6, ge=1, le=65536, description="Maps per network call; part of the result's identity (rounding)")
+    micro_batch: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+        6, description="Maps per network call, part of the result's identity (rounding); auto: probed on the maps, once a run"
+    )
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        "fp32", description="Arithmetic inside the network; the solver's state is float32 always"
+    )
+    channels_last: bool = Field(
+        False, description="Memory layout of images inside the network; `astro-ood plan` says what is faster"
+    )
+    compiled: bool = Field(
+        False, description="Compile the network for this machine (torch.compile; minutes before the first result)"
+    )
+    graphs: bool = Field(False, description="CUDA: replay one recorded graph for each evaluation")
+    threads: int = Field(1, ge=1, le=256, description="CPU threads of a job; more jobs with one thread each are mostly faster")
+    window: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="Side of overlapping windows for maps larger than the network, pixels; none for whole maps",
+    )
 
 
 class Inversion(Section):
     """How maps become latents, and latents maps."""
 
-    preset: Literal["paper", "fast", "accurate"] = Field("fast", description="Solver, grid and number of evaluations")
+    preset: Literal["paper", "fast", "accurate", "tolerance"] = Field(
+        "fast", description="Solver, grid and number of evaluations; tolerance: chosen by a probe on the maps, once a run"
+    )
+    tolerance: float | str = Field(
+        "1%", description="tolerance: largest round-trip and latent error, in standard deviations of map and latent (0.01 or 1%)"
+    )
+    solver: Literal["ddim", "heun", "rk4", "ab2", "ab3", "dpm2m", "dpm3m", "unipc", "implicit"] | None = Field(
+        None, description="Solver instead of that of the preset fast or accurate; none for the preset's"
+    )
     n_steps: int | None = Field(
         None, ge=2, le=10_000, description="Evaluations per direction (paper: grid points); none for the preset's"
     )
-    t_0: float | None = Field(None, gt=0, description="Time inverted to, in the network's own steps; none for the preset's")
+    t_0: float | None = Field(None, gt=0, description="Time inverted to, in the network's own time; none for the preset's")
     check_t_0: list[float] | None = Field(
         None, max_length=8, description="Further times at which only the round trip is measured; none for the published t_0"
     )
+    estimates: int = Field(64, ge=0, description="Maps of each shard whose latent error and round trips at check_t_0 are measured")
     shards: int = Field(2, ge=1, le=2000, description="Jobs that the inversion is divided into")
 
 
@@ -158,6 +203,11 @@ class Config(Section):
     def effective(self) -> Path:
         """Where the run keeps the configuration that it was made with."""
         return self.run / "config.yaml"
+
+    @property
+    def probes(self) -> bool:
+        """Whether a probe of the maps decides something."""
+        return self.inversion.preset == "tolerance" or self.model.micro_batch == "auto"
 
     def only(self, *keys: str) -> dict[str, Any]:
         """Name and further entries: what one stage depends on, and what its store records."""
@@ -255,6 +305,24 @@ def read_yaml(text: str, where: object) -> Any:
     return {} if raw is None else raw
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Content of a YAML or JSON file that holds keys and values.
+
+    Raises
+    ------
+    ConfigError
+        Unreadable, not plain, or of another shape.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("CF01", path, f"cannot be read ({error})", "check the path") from None
+    raw = read_yaml(text, path)
+    if not isinstance(raw, dict):
+        raise ConfigError("CF43", path, f"expected keys and values, found {type(raw).__name__}", "see data/README.md")
+    return raw
+
+
 def parse(raw: Any, where: object) -> Config:
     """Configuration from plain data; `where` names it in errors."""
     if not isinstance(raw, Mapping):
@@ -309,7 +377,7 @@ def expand(names: Sequence[str]) -> list[str]:
 
 def watched(config: Config) -> dict[str, list[str]]:
     """Plain files that a workflow can watch for changes: of the maps, and of a network that is not an embedded one."""
-    names = {"maps": expand(config.data.files), "network": [config.model.name]}
+    names = {"maps": expand(config.data.files), "network": [config.model.name, *([config.model.card] if config.model.card else [])]}
     return {
         key: [name for name in some if name.isprintable() and "{" not in name and Path(name).is_file()]
         for key, some in names.items()

@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood import config as config_
 from astro_ood._log import logger
@@ -27,6 +29,7 @@ from astro_ood.stores import RunLock
 
 if TYPE_CHECKING:
     from astro_ood.diffusion.denoiser import Denoiser
+    from astro_ood.diffusion.frame import Frame
 
 MOST_INVERTED = 64
 _EVENTS = re.compile(r"^error (AOD-\w+ .*)$", re.MULTILINE)
@@ -97,17 +100,34 @@ def _describe(s: FileSummary) -> str:
     return " ".join(f"{s.path}: {s.format} {s.label}, shape {s.shape}, {s.dtype}, {values}{sky}{others}".split())
 
 
-def _open(config: Config) -> tuple[Readout, int, FieldBatch, Denoiser]:
-    """Maps (those to invert first, and their number) as the network will see them, and the network."""
-    from astro_ood.api.generate import open_model
-    from astro_ood.diffusion.engine import check_shape
+@dataclass(frozen=True)
+class _Opened:
+    """Maps (those to invert first, and their number) as they are read, and the network that they meet."""
+
+    readout: Readout
+    n_inverted: int
+    batch: FieldBatch
+    model: Denoiser
+    frame: Frame
+
+    @property
+    def pilot(self) -> NDArray[np.float32]:
+        """Some maps as the network sees them."""
+        return self.frame.to_network(self.batch.x[: min(8, self.n_inverted)])
+
+
+def _open(config: Config) -> _Opened:
+    from astro_ood.diffusion.frame import Frame
     from astro_ood.stages import read
+    from astro_ood.stages.common import network
 
     readout, maps, n_inverted = read(config)
     batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
-    model = open_model(config.model.name, device=config.model.device)
-    check_shape(model, batch.x)
-    return readout, n_inverted, batch, model
+    model = network(config)
+    channels = config.data.channels
+    # three maps in one image are stacked before
+    frame = Frame.of(model, batch.x.shape[1:], "error" if channels == "stack" else channels, config.data.fit)
+    return _Opened(readout, n_inverted, batch, model, frame)
 
 
 def check_config(config: Config) -> Iterator[str]:
@@ -119,22 +139,31 @@ def check_config(config: Config) -> Iterator[str]:
         The first thing that a run would stumble over.
     """
     from astro_ood.diffusion import presets
+    from astro_ood.diffusion.probe import parse_tolerance
     from astro_ood.stages import check_shards
 
-    readout, n_inverted, batch, model = _open(config)
-    for t_0 in (*(config.inversion.check_t_0 or ()), config.inversion.t_0):
-        preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=t_0)
-    check_shards(len(batch), config.inversion.shards, "inversion.shards")
+    parse_tolerance(config.inversion.tolerance)
+    found = _open(config)
+    model, n, n_inverted = found.model, len(found.batch), found.n_inverted
+    settings = config.inversion
+    name = "fast" if settings.preset == "tolerance" else settings.preset
+    for t_0 in (*(settings.check_t_0 or ()), settings.t_0):
+        preset = presets.choose(name, model.schedule, n_steps=settings.n_steps, t_0=t_0, solver=settings.solver)
+    check_shards(n, settings.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
-    for _, message in readout.skipped:
+    for _, message in found.readout.skipped:
         yield f"skipped: {message}"
-    for note in readout.notes:
+    for note in found.readout.notes:
         yield f"note: {note}"
-    h, w = batch.x.shape[2:]
-    yield f"maps: {n_inverted} to invert, {len(batch) - n_inverted} held out, {h} x {w} pixels, unit {batch.unit or 'none'}"
-    yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}"
-    yield f"solver: {preset.name}, t_0 = {preset.t_0:g}, {preset.n_steps} steps"
-    if min(n_inverted, len(batch) - n_inverted) < 8:
+    c, h, w = found.frame.shape
+    channels = "" if c == 1 else f"{c} channels, "
+    yield f"maps: {n_inverted} to invert, {n - n_inverted} held out, {channels}{h} x {w} pixels, unit {found.batch.unit or 'none'}"
+    if not found.frame.trivial:
+        yield f"network sees: {' x '.join(str(n) for n in found.frame.network_shape)} (channels {config.data.channels}, fit {config.data.fit})"
+    yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}, {model.execution.precision}"
+    steps = f"chosen by a probe for {settings.tolerance}" if settings.preset == "tolerance" else f"{preset.n_steps} steps"
+    yield f"solver: {settings.preset}, t_0 = {preset.t_0:g}, {steps}"
+    if min(n_inverted, n - n_inverted) < 8:
         yield "few maps: the verdict will be 'undecided' at best"
     yield "ready"
 
@@ -149,24 +178,39 @@ def plan_config(config: Config) -> Iterator[str]:
     """
     from astro_ood.diffusion import engine, presets
 
-    _, _, batch, model = _open(config)
-    preset = presets.choose(config.inversion.preset, model.schedule, n_steps=config.inversion.n_steps, t_0=config.inversion.t_0)
+    found = _open(config)
+    model, n = found.model, len(found.batch)
+    settings, memory = config.inversion, resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
+    name = "fast" if settings.preset == "tolerance" else settings.preset
+    preset = presets.choose(name, model.schedule, n_steps=settings.n_steps, t_0=settings.t_0, solver=settings.solver)
+    if config.probes:
+        yield "probe: solver or micro-batch are left to the run's own probe; what follows is for preset fast and, on auto, 8 maps a call"
     up, down, fine = preset.evaluations_up, preset.evaluations_down, preset.refined().evaluations_up
-    checks = 1 if config.inversion.check_t_0 is None else len(config.inversion.check_t_0)
-    micro_batch = config.model.micro_batch
-    seconds = engine.seconds_per_call(model, batch.x, preset.t_0, micro_batch)
+    checks = 1 if settings.check_t_0 is None else len(settings.check_t_0)
+    micro_batch = engine.MICRO_BATCH if config.model.micro_batch == "auto" else config.model.micro_batch
+    seconds = engine.seconds_per_call(model, found.pilot, preset.t_0, micro_batch)
     total = 0.0
-    for stage, n, shards, each in (
-        ("invert", len(batch), config.inversion.shards, up + down + fine + checks * (up + down)),
-        ("decode", config.proposal.n, config.decoding.shards, down),
+    for stage, n_maps, shards, extra in (
+        ("invert", n, settings.shards, fine + checks * (up + down)),
+        ("decode", config.proposal.n, config.decoding.shards, 0),
     ):
-        calls = sum(-(-len(part) // micro_batch) for part in np.array_split(np.arange(n), shards)) * each
+        each = down if stage == "decode" else up + down
+        sizes = [len(part) for part in np.array_split(np.arange(n_maps), shards)]
+        estimated = [min(size, settings.estimates) for size in sizes]
+        calls = sum(-(-size // micro_batch) * each for size in sizes) + sum(-(-size // micro_batch) * extra for size in estimated)
         total += calls * seconds
-        yield f"{stage}: {n} maps, {each} evaluations each, {calls} network calls in {shards} jobs, about {calls * seconds:.0f} s in all"
-    size = batch.x[0].nbytes
-    yield f"disk: about {(3 * len(batch) + 2 * config.proposal.n) * size / 1e6:.1f} MB in {config.run}, before compression"
-    yield f"memory: {resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB used by this probe of {micro_batch} maps"
-    yield f"network time: about {total:.0f} s on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
+        more = f" (+ {extra} for errors, of {sum(estimated)})" if extra else ""
+        yield f"{stage}: {n_maps} maps, {each} evaluations each{more}, {calls} network calls in {shards} jobs, about {_duration(calls * seconds)} in all"
+    maps, latents = found.batch.x[0].nbytes, found.pilot[0].nbytes
+    size = n * (2 * maps + latents) + config.proposal.n * (maps + latents)
+    yield f"disk: about {size / 1e6:.1f} MB in {config.run}, before compression"
+    after = resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
+    yield f"memory: {after / 1e6:.1f} GB for a job, {max(0, after - memory) / 1e6:.1f} GB of them for {micro_batch} maps in the network, whatever the number of maps"
+    yield f"network time: about {_duration(total)} on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"
 
 
 def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[str]) -> int:
@@ -218,5 +262,8 @@ def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[st
         found = _EVENTS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.stat().st_mtime >= started else []
         if found:
             raise RunError.again(found[-1])
-    logger.error("the workflow failed; `astro-ood run ... --resume` goes on where it stopped")
+    logger.error(
+        "the workflow failed; `astro-ood run ... --resume` goes on where it stopped (a job that was killed without a word mostly had "
+        "too little memory: take a smaller model.micro_batch)"
+    )
     return 1

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._log import logger
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
-from astro_ood.diffusion import engine, hub, presets
+from astro_ood.config import read_mapping
+from astro_ood.diffusion import engine, hub, presets, probe
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.diffusion.frame import Frame
 from astro_ood.errors import ConfigError, InputError, ModelError
 from astro_ood.latents import criteria as criteria_
 from astro_ood.latents import prior as prior_
 from astro_ood.latents import proposal as proposal_
 from astro_ood.maps import FieldBatch, Map, Stretch
+from astro_ood.maps.channels import crop, stack
 from astro_ood.maps.inspection import suggest_stretch
 from astro_ood.maps.stretch import Kind
 
 LARGEST = 3.0
 Fields = FieldBatch | Sequence[Map] | NDArray[Any]
 
-open_model = hub.open_model
+
+def open_model(
+    name_or_path: hub.Source = "default",
+    arch: str | None = None,
+    config: dict[str, Any] | str | Path | None = None,
+    **options: Any,
+) -> Denoiser:
+    """Open a frozen network; as `astro_ood.diffusion.hub.open_model`, but `config` may also be a YAML file."""
+    return hub.open_model(name_or_path, arch, read_card(config), **options)
+
+
+def read_card(config: dict[str, Any] | str | Path | None) -> dict[str, Any] | str | Path | None:
+    """A card, or the arguments of a network: content of a YAML file, everything else as it is."""
+    return read_mapping(Path(config)) if isinstance(config, str | Path) and Path(config).suffix in {".yml", ".yaml"} else config
 
 
 def as_batch(batch: Fields) -> FieldBatch:
@@ -45,6 +63,15 @@ def as_batch(batch: Fields) -> FieldBatch:
     return FieldBatch.from_maps(maps, Stretch.fit(maps, cast("Kind", suggest_stretch(values))))
 
 
+def _arranged(batch: FieldBatch, model: Denoiser, channels: str, fit: str) -> FieldBatch:
+    """Batch with three maps in one image (`stack`), or cut to sides that the network takes (`crop`), where that was asked for."""
+    if channels != "stack" and fit != "crop":
+        return batch
+    maps = batch.to_maps()
+    maps = stack(maps, model.shape[0]) if channels == "stack" else maps
+    return FieldBatch.from_maps(crop(maps, model.stride) if fit == "crop" else maps, batch.stretch)
+
+
 def invert(
     batch: Fields,
     model: Denoiser,
@@ -52,12 +79,16 @@ def invert(
     *,
     n_steps: int | None = None,
     t_0: float | None = None,
+    solver: str | None = None,
+    tolerance: float | str = "1%",
+    channels: str = "error",
+    fit: str = "error",
     device: str = "auto",
     micro_batch: int = engine.MICRO_BATCH,
     estimate_error: bool = True,
     label: str = "invert",
 ) -> Latents:
-    """Invert maps through a frozen network by deterministic DDIM or its second-order relative.
+    """Invert maps through a frozen network along its deterministic probability flow.
 
     Parameters
     ----------
@@ -66,11 +97,19 @@ def invert(
     model : Denoiser
         Frozen network.
     preset : str
-        ``fast``, ``accurate`` or ``paper`` (arXiv:2310.09213).
+        ``fast``, ``accurate``, ``paper`` (arXiv:2310.09213), or ``tolerance``: chosen by a probe on the first maps.
     n_steps : int, optional
-        For `paper` the number of grid points S (S - 1 evaluations up, S down); otherwise the evaluations per direction.
+        For `paper` the number of grid points S (S - 1 evaluations up, S down); otherwise the most evaluations per direction.
     t_0 : float, optional
-        Time inverted to, in the network's own steps.
+        Time inverted to, in the network's own time.
+    solver : str, optional
+        Solver instead of the preset's.
+    tolerance : float or str
+        For the preset of that name: largest round-trip and latent error (``0.01`` or ``"1%"``).
+    channels : {"error", "replicate", "stack"}
+        What one-channel maps are to a network of several: refused, the same map in each, or so many maps in one image.
+    fit : {"error", "pad", "crop"}
+        What maps are whose sides the network cannot take: refused, padded by reflection and cut again, or cropped.
     device : str
         ``cpu`` or ``cuda``; ``auto`` leaves the network where it is.
     micro_batch : int
@@ -83,19 +122,42 @@ def invert(
     Returns
     -------
     Latents
+
+    Raises
+    ------
+    InputError
+        IN31 sides, IN32 channels that do not fit.
+    RunError
+        RN60, RN61: the inversion gives no numbers, or no latents.
     """
-    fields = as_batch(batch)
+    _require(channels in ("error", "replicate", "stack"), "channels", channels, "error, replicate or stack")
+    _require(fit in ("error", "pad", "crop"), "fit", fit, "error, pad or crop")
     _require(micro_batch >= 1, "micro_batch", micro_batch, "at least 1")
-    model = model if device == "auto" else model.to(engine.pick_device(device))
-    chosen = presets.choose(preset, model.schedule, n_steps=n_steps, t_0=t_0)
-    found = engine.invert(model, fields.x, chosen, micro_batch=micro_batch, estimate_error=estimate_error, label=label)
+    fields = _arranged(as_batch(batch), model, channels, fit)
+    model = model if device == "auto" else model.to(engine.pick_device(device), model.execution)
+    frame = Frame.of(
+        model, fields.x.shape[1:], "replicate" if channels == "replicate" else "error", "pad" if fit == "pad" else "error"
+    )
+    if preset == "tolerance" and n_steps is None:
+        pilot = frame.to_network(fields.x[:micro_batch])
+        trial = probe.probe(model, pilot, probe.parse_tolerance(tolerance), t_0=t_0)
+        if not trial.met:
+            logger.warning("no solver within %d evaluations meets %s; going on with the best", probe.MOST_EVALUATIONS, tolerance)
+        chosen = trial.preset
+    else:
+        chosen = presets.choose(preset, model.schedule, n_steps=n_steps, t_0=t_0, solver=solver)
+    batches = engine.MicroBatch(micro_batch)
+    found = engine.invert(model, fields.x, chosen, frame=frame, micro_batch=batches, estimate_error=estimate_error, label=label)
+    usable = found.require_usable()
     origin = Origin(
-        preset=preset,
+        preset=chosen.name,
+        solver=chosen.solver,
         n_steps=chosen.n_steps,
         t_0=chosen.t_0,
         model=model.name,
         model_sha256=model.sha256,
-        micro_batch=micro_batch,
+        micro_batch=batches.size,
+        frame=frame,
         stretch=fields.stretch,
         unit=fields.unit,
         header=fields.headers[0],
@@ -105,12 +167,14 @@ def invert(
         z=found.z,
         round_trip=found.round_trip,
         latent_error=found.latent_error,
+        latent_scale=found.latent_scale,
+        channel_spread=found.channel_spread,
         reconstruction=found.reconstruction,
         ids=list(fields.ids),
         regions=list(fields.regions),
         evaluations=found.evaluations,
         origin=origin,
-    )
+    )[usable]
 
 
 def _require(good: bool, name: str, value: object, expected: str) -> None:
@@ -222,17 +286,14 @@ def decode(
     """
     origin = latents.origin
     _require(0 <= eta <= 1, "eta", eta, "0 to 1")
-    if (model.name, model.sha256) != (origin.model, origin.model_sha256):
-        problem = f"the maps were inverted through {origin.model} ({origin.model_sha256[:12]}), this is {model.name} ({model.sha256[:12]})"
-        raise ModelError("MD56", "decode", problem, "decode with the network that inverted")
-    model = model if device == "auto" else model.to(engine.pick_device(device))
-    same = preset is None or preset == origin.preset
-    chosen = presets.choose(preset or origin.preset, model.schedule, n_steps=origin.n_steps if same else None, t_0=origin.t_0)
+    model = model if device == "auto" else model.to(engine.pick_device(device), model.execution)
+    chosen = preset_of(origin, model, preset)
     first_seed = latents.seed if isinstance(latents, Proposals) else 0
-    x = engine.decode(
+    x, _ = engine.decode(
         model,
         latents.z,
         chosen,
+        frame=origin.frame,
         eta=eta,
         seed=first_seed if seed is None else seed,
         items=items,
@@ -249,4 +310,25 @@ def decode(
         unit=origin.unit,
         headers=(origin.header,) * len(ids),
         pixel_scales=(origin.pixel_scale,) * len(ids),
+    )
+
+
+def preset_of(origin: Origin, model: Denoiser, preset: str | None = None) -> presets.Preset:
+    """How latents of some origin are decoded: as they were inverted, or by another preset down from the same time.
+
+    Raises
+    ------
+    ModelError
+        MD56: another network.
+    """
+    if (model.name, model.sha256) != (origin.model, origin.model_sha256):
+        problem = f"the maps were inverted through {origin.model} ({origin.model_sha256[:12]}), this is {model.name} ({model.sha256[:12]})"
+        raise ModelError("MD56", "decode", problem, "decode with the network that inverted")
+    same = preset is None or preset == origin.preset
+    return presets.choose(
+        preset or origin.preset,
+        model.schedule,
+        n_steps=origin.n_steps if same else None,
+        t_0=origin.t_0,
+        solver=origin.solver if same else None,
     )

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood import __version__
 from astro_ood.api.run import Run, real_maps
 from astro_ood.errors import StoreError
 from astro_ood.maps import Map, Stretch
+from astro_ood.maps.channels import unstack
 from astro_ood.report.content import (
     DataCard,
     Gallery,
@@ -105,7 +107,10 @@ def _inversion(run: Run, fields: Store) -> InversionCard:
         {
             "id": name,
             "split": split[item],
-            "round_trip": {origin["t_0"]: float(main[i]), **{t: float(c) for t, c in zip(times, checks[i], strict=True)}},
+            "round_trip": {
+                origin["t_0"]: float(main[i]),
+                **{t: float(c) for t, c in zip(times, checks[i], strict=True) if np.isfinite(c)},
+            },
             "latent_error": float(error[i]),
         }
         for i, (item, name) in enumerate(zip(store.items, store.attrs["ids"], strict=True))
@@ -144,39 +149,46 @@ def _latents(run: Run, prior: Store) -> LatentCard:
     )
 
 
-def _inverted_rows(run: Run) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.array(run.fields.attrs["split"]) == "inverted"
+def _inverted_rows(run: Run) -> NDArray[np.bool_]:
+    """Which of the latents belong to inverted maps."""
+    return np.array(run.fields.attrs["split"])[run.latents.attrs["items"]] == "inverted"
 
 
 def _gallery(run: Run, inverted: list[Map], held_out: list[Map], *, log: bool) -> Gallery:
     store = open_shards(run.root / "latents", "latents")
-    reconstructed = store.load("reconstruction")[_inverted_rows(run)][:SHOWN, 0]
-    synthetic = run.samples
-    shown = {"real (held out)": held_out[:SHOWN], "real (inverted)": inverted[:SHOWN]}
+    rows = np.flatnonzero(_inverted_rows(run))
+    reconstructed = store.load("reconstruction", rows[:SHOWN]).reshape(-1, *inverted[0].shape[1:])[:SHOWN]
+    back = {store.attrs["ids"][i] for i in rows}
+    synthetic = unstack(run.samples.to_maps())[: 2 * SHOWN]
+    shown = {
+        "real (held out)": held_out[:SHOWN],
+        # those that have a latent, so that each stands above its reconstruction
+        "real (inverted)": [m for m in inverted if m.name in back or m.name.rsplit("[", 1)[0] in back][:SHOWN],
+    }
     names = {label: [m.name for m in maps] for label, maps in shown.items()}
     stacks = [np.array([m.data[0] for m in maps]).reshape(-1, *inverted[0].shape[1:]) for maps in shown.values()]
     return Gallery(
         real_held_out=stacks[0],
         real_inverted=stacks[1],
         reconstructed=reconstructed,
-        synthetic=np.asarray(synthetic.data[: 2 * SHOWN, 0].compute()),
-        names={**names, "reconstructed": names["real (inverted)"], "synthetic": synthetic.ids[: 2 * SHOWN]},
+        synthetic=np.array([m.data[0] for m in synthetic]),
+        names={**names, "reconstructed": names["real (inverted)"], "synthetic": [m.name for m in synthetic]},
         log=log,
     )
 
 
 def _novelty(record: dict[str, Any], run: Run, inverted: list[Map]) -> NoveltyCard:
-    closest, samples = record["closest"], np.asarray(run.samples)[:, 0]
+    closest, samples = record["closest"], unstack(run.samples.to_maps())
     return NoveltyCard(
         ratio=record["ratio"],
         copy_rate=record["copy_rate"],
         threshold=record["threshold"],
         samples=np.array(record["synthetic"]),
         reference=np.array(record["reference"]),
-        pair_synthetic=np.array([samples[i] for i, _, _ in closest]),
+        pair_synthetic=np.array([samples[i].data[0] for i, _, _ in closest]),
         pair_inverted=np.array([inverted[j].data[0] for _, j, _ in closest]),
         pair_distance=np.array([d for _, _, d in closest]),
-        pair_names=[(run.samples.ids[i], inverted[j].name) for i, j, _ in closest],
+        pair_names=[(samples[i].name, inverted[j].name) for i, j, _ in closest],
     )
 
 

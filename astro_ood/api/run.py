@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from astro_ood.api.types import Latents, Origin, Scores, table
 from astro_ood.errors import StoreError
-from astro_ood.maps import FieldBatch, Map, Stretch
+from astro_ood.maps import Map
+from astro_ood.maps.channels import unstack
 from astro_ood.stores import RunPaths, ShardedStore, Store, open_shards, open_store
 from astro_ood.stores.provenance import provenance
 
@@ -155,28 +156,11 @@ def open_run(path: str | Path) -> Run:
 
 
 def real_maps(run: Run) -> tuple[list[Map], list[Map]]:
-    """The inverted and the held-out maps of a run."""
+    """The inverted and the held-out maps of a run, every channel as a map of its own."""
     maps, split = run.fields.to_maps(), run.fields.attrs["split"]
     parts = ([m for m, s in zip(maps, split, strict=True) if s == name] for name in ("inverted", "held_out"))
-    inverted, held_out = parts
+    inverted, held_out = (unstack(part) for part in parts)
     return inverted, held_out
-
-
-def load_fields(store: Store) -> FieldBatch:
-    """Normalised batch of the maps in a `fields` store."""
-    attrs = store.attrs
-    stretch = Stretch.from_dict(attrs["stretch"])
-    scale = tuple(attrs["pixel_scale"]) if attrs["pixel_scale"] else None
-    return FieldBatch(
-        stretch.forward(store.load("field")).astype(np.float32),
-        ids=tuple(attrs["ids"]),
-        regions=tuple(attrs["regions"]),
-        stretch=stretch,
-        unit=store.unit("field"),
-        headers=tuple(attrs["headers"]),
-        pixel_scales=(scale,) * len(attrs["ids"]),
-        sources=tuple(attrs["sources"]),
-    )
 
 
 def load_latents(store: ShardedStore, fields: Store) -> Latents:
@@ -187,6 +171,8 @@ def load_latents(store: ShardedStore, fields: Store) -> Latents:
         z=store.load("z"),
         round_trip=store.load("round_trip"),
         latent_error=store.load("latent_error"),
+        latent_scale=store.load("latent_scale"),
+        channel_spread=store.load("channel_spread"),
         reconstruction=origin.stretch.forward(store.load("reconstruction")).astype(np.float32),
         ids=list(store.attrs["ids"]),
         regions=[fields.attrs["regions"][i] for i in store.items],

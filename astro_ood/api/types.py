@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood.diffusion.frame import Frame
 from astro_ood.latents.prior import LatentPrior
 from astro_ood.maps.stretch import Stretch
 from astro_ood.maps.wcs import Cards
@@ -31,12 +32,14 @@ class Origin:
 
     Attributes
     ----------
-    preset, n_steps, t_0
+    preset, solver, n_steps, t_0
         How the maps were inverted.
     model, model_sha256 : str
         The frozen network.
     micro_batch : int
         Maps per network call.
+    frame : Frame
+        How the maps met the network: channels, size, range of values.
     stretch : Stretch or None
         Normalisation of the maps; None where arrays in [-1, 1] were inverted.
     unit : str
@@ -48,11 +51,13 @@ class Origin:
     """
 
     preset: str
+    solver: str
     n_steps: int
     t_0: float
     model: str
     model_sha256: str
     micro_batch: int
+    frame: Frame
     stretch: Stretch | None = None
     unit: str = ""
     header: Cards = field(default_factory=dict)
@@ -60,14 +65,21 @@ class Origin:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for stores."""
-        return {**asdict(self), "stretch": self.stretch.to_dict() if self.stretch else None}
+        return {**asdict(self), "frame": self.frame.to_dict(), "stretch": self.stretch.to_dict() if self.stretch else None}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Origin:
         """Inverse of `to_dict`."""
         stretch, scale = record["stretch"], record["pixel_scale"]
-        plain = {"stretch": Stretch.from_dict(stretch) if stretch else None, "pixel_scale": tuple(scale) if scale else None}
+        plain = {
+            "frame": Frame.from_dict(record["frame"]),
+            "stretch": Stretch.from_dict(stretch) if stretch else None,
+            "pixel_scale": tuple(scale) if scale else None,
+        }
         return cls(**{**record, **plain})
+
+
+_PER_ITEM = ("z", "round_trip", "latent_error", "latent_scale", "channel_spread", "reconstruction")
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,10 @@ class Latents:
     round_trip, latent_error : ndarray, shape (N,)
         RMSE of the reconstruction over the standard deviation of the map; RMSE against a solution with half the step over the
         standard deviation of the latent.
+    latent_scale : ndarray, shape (N,)
+        Standard deviation of the latent over its expectation: about 1 where the network is what its card says.
+    channel_spread : ndarray, shape (N,)
+        How far channels that began equal disagree in the reconstruction, over the standard deviation of the map.
     reconstruction : ndarray, shape (N, C, H, W)
         Normalised maps decoded again from `z`.
     ids, regions : list of str
@@ -92,6 +108,8 @@ class Latents:
     z: Array
     round_trip: Real
     latent_error: Real
+    latent_scale: Real
+    channel_spread: Real
     reconstruction: Array
     ids: list[str]
     regions: list[str]
@@ -104,7 +122,7 @@ class Latents:
     def __getitem__(self, rows: Any) -> Latents:
         index = np.atleast_1d(np.arange(len(self))[rows])
         picked: dict[str, Any] = {key: [getattr(self, key)[i] for i in index] for key in ("ids", "regions")}
-        picked |= {key: getattr(self, key)[index] for key in ("z", "round_trip", "latent_error", "reconstruction")}
+        picked |= {key: getattr(self, key)[index] for key in _PER_ITEM}
         return replace(self, **picked)
 
     def _repr_html_(self) -> str:
@@ -113,10 +131,10 @@ class Latents:
             {
                 "maps": len(self),
                 "shape": self.z.shape[1:],
-                "preset": f"{self.origin.preset}, t_0 = {self.origin.t_0:g}, {self.evaluations} evaluations",
+                "preset": f"{self.origin.preset} ({self.origin.solver}), t_0 = {self.origin.t_0:g}, {self.evaluations} evaluations",
                 "network": self.origin.model,
                 "round trip, median": f"{np.median(self.round_trip):.2%}",
-                "latent error, median": f"{np.median(self.latent_error):.2%}",
+                "latent error, median": f"{np.nanmedian(self.latent_error):.2%}",
             },
         )
 

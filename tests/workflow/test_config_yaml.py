@@ -75,6 +75,14 @@ def test_schema_is_in_step_with_the_classes(root):
     assert json.loads(sections.dump_schema())["additionalProperties"] is False
 
 
+def test_every_solver_can_be_configured():
+    """The configuration knows no torch, so it repeats the names."""
+    from astro_ood.diffusion.presets import latent_solvers
+
+    named = Inversion.model_json_schema()["properties"]["solver"]["anyOf"][0]["enum"]
+    assert named == latent_solvers()
+
+
 def test_every_setting_is_described():
     for name, field in Config.model_fields.items():
         model = field.annotation

@@ -1,5 +1,6 @@
 """What a user can get wrong: one line on stderr, exit status 2, and the rest of a batch goes on."""
 
+import pickle
 import re
 
 import numpy as np
@@ -67,6 +68,7 @@ def bad_setting(name: str, folder):
     if name == "network that is absent":
         return small_config(files, model={"name": "other.safetensors"}), "MD03"
     if name == "pickled network":
+        (folder / "other.pt").write_bytes(pickle.dumps(print))
         return small_config(files, model={"name": "other.pt"}), "MD50"
     if name == "device that is absent":
         return small_config(files, model={"device": "cuda:7"}), "MD01"

@@ -229,7 +229,8 @@ def test_export(toy, astro_ood, tmp_path):
 def test_views_of_an_opened_run(toy):
     run = ao.open_run(toy.run)
     n = len(run.fields)
-    assert run.fields.dims == run.latents.dims == run.samples.dims == ("item", "channel", "y", "x")
+    assert run.fields.dims == run.samples.dims == ("item", "channel", "y", "x")
+    assert run.latents.dims == ("item", "latent_channel", "latent_y", "latent_x")
     assert (run.fields.unit, run.latents.unit, run.samples.unit) == ("K", "", "K")
     assert run.fields.shape == run.latents.shape == (n, 1, 32, 32)
     assert type(run.samples.data).__module__.startswith("dask")

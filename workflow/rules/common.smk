@@ -18,6 +18,7 @@ except AstroOodError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = CONFIG.run.as_posix()
+PROBE = [f"{RUN}/probe"] if CONFIG.probes else []
 LATENTS = [f"{RUN}/latents/{shard:04d}" for shard in range(CONFIG.inversion.shards)]
 SAMPLES = [f"{RUN}/samples/{shard:04d}" for shard in range(CONFIG.decoding.shards)]
 

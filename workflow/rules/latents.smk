@@ -1,6 +1,29 @@
+rule probe:
+    input:
+        lambda wildcards: SOURCES["network"],
+        fields=rules.prepare.output.fields,
+    output:
+        probe=directory(f"{RUN}/probe"),
+    log:
+        f"{RUN}/logs/probe.log",
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.model.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings("model", "inversion"),
+    message:
+        "Choosing solver and micro-batch on the maps of {RUN}"
+    shell:
+        "python -m astro_ood probe {params.settings:q} 2>&1 | tee {log:q}"
+
+
 rule invert:
     input:
         lambda wildcards: SOURCES["network"],
+        PROBE,
         fields=rules.prepare.output.fields,
     output:
         latents=directory(f"{RUN}/latents/{{shard}}"),
@@ -10,7 +33,7 @@ rule invert:
         f"{RUN}/logs/invert-{{shard}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: CONFIG.model.threads
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,

@@ -32,7 +32,7 @@ rule decode:
         f"{RUN}/logs/decode-{{shard}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: CONFIG.model.threads
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
