@@ -112,7 +112,7 @@ class Inversion(Section):
     tolerance: float | str = Field(
         "1%", description="tolerance: largest round-trip and latent error, in standard deviations of map and latent (0.01 or 1%)"
     )
-    solver: Literal["ddim", "heun", "rk4", "ab2", "ab3", "dpm2m", "dpm3m", "unipc", "implicit"] | None = Field(
+    solver: Literal["ddim", "heun", "rk4", "ab2", "ab3", "dpm2m", "sqrt2m", "dpm3m", "unipc", "implicit"] | None = Field(
         None, description="Solver instead of that of the preset fast or accurate; none for the preset's"
     )
     n_steps: int | None = Field(

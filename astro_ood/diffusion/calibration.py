@@ -307,9 +307,16 @@ def _diagnosis(denoiser: Denoiser, n: int) -> Line:
         schedule = make_schedule(value) if entry == "schedule" else denoiser.schedule
         reading = value if entry == "parameterisation" else denoiser.parameterisation
         rival = Denoiser(denoiser.raw, schedule, denoiser.shape, parameterisation=reading, data_range=denoiser.data_range)
-        if Evidence(rival.to(denoiser.device), n).agrees:
+        if _agrees(rival.to(denoiser.device), n):
             return f'card: the network answers as if it said "{entry}": {json.dumps(value)}', False
     return "card: no change of its schedule or parameterisation alone lets the network know its own pictures", False
+
+
+def _agrees(rival: Denoiser, n: int) -> bool:
+    try:
+        return Evidence(rival, n).agrees
+    except (ValueError, IndexError, RuntimeError):  # a network may refuse times that are not its own
+        return False
 
 
 def _other_entries(denoiser: Denoiser) -> Iterator[tuple[str, Any]]:

@@ -147,7 +147,7 @@ def _open_file(path: Path, arch: str | None, given: dict[str, Any], where: objec
     named = arch or card.get("arch")
     arch = str(named) if named else weights.guess_architecture(state)
     if arch is None:
-        raise ModelError("MD51", path, "the names of its tensors fit no architecture", f"give arch: {', '.join(ARCHITECTURES)}")
+        raise ModelError("MD51", path, "the names of its tensors fit no architecture", weights.advice(state))
     if arch not in ARCHITECTURES:
         raise ModelError("MD51", path, f"unknown architecture '{arch}'", f"expected one of {', '.join(ARCHITECTURES)}")
     kind = ARCHITECTURES[arch]

@@ -90,7 +90,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset("paper", "ddim", "published", n_steps=80, t_0=900.0, to_clean_end=True),
-    "fast": Preset("fast", "ab2", "log_snr", n_steps=24, t_0=700.0),
+    "fast": Preset("fast", "dpm2m", "log_snr", n_steps=24, t_0=700.0),
     "accurate": Preset("accurate", "ab2", "log_snr", n_steps=80, t_0=700.0),
 }
 

@@ -63,7 +63,7 @@ def bolocam(shared):
 def check(model, maps, **options):
     latents = ao.invert(maps, model, micro_batch=3, **options)
     assert len(latents) > 0
-    assert latents.z.std() == pytest.approx(1, abs=0.25)
+    assert latents.z.std() == pytest.approx(1, abs=0.5)
     # from the latents alone comes what the inversion itself decoded
     again = ao.decode(latents, model)
     np.testing.assert_allclose(again.x, latents.reconstruction, atol=1e-4)
@@ -130,10 +130,10 @@ def _galaxygrad():
 
 @pytest.mark.skipif(_galaxygrad() is None, reason="galaxygrad is not at hand (ASTRO_OOD_GALAXYGRAD names its folder)")
 def test_galaxygrad_eqx_and_windows(shared):
-    model = ao.open_model(_galaxygrad() / "eqx_hsc_ScoreNet64.eqx")
+    model = ao.open_model(_galaxygrad() / "eqx_ZTF_ScoreNet64.eqx")
     maps = ao.read_maps([shared / "data/pywst_I_1.fits"], patch=64)[:4]
     assert np.median(check(model, maps).round_trip) < 0.2
-    wide = ao.open_model(_galaxygrad() / "eqx_hsc_ScoreNet64.eqx", window=64)
+    wide = ao.open_model(_galaxygrad() / "eqx_ZTF_ScoreNet64.eqx", window=64)
     larger = ao.read_maps([shared / "data/pywst_I_1.fits"], patch=96)[:2]
     assert np.median(check(wide, larger).round_trip) < 0.2
 
@@ -142,8 +142,8 @@ def test_anime_faces(shared):
     model = ao.open_model(shared / "data/anime_faces_ddpm64_uint8.safetensors")
     maps = ao.read_maps([shared / "data/spitzer_example_image.fits"], patch=64)[:1]
     latents = ao.invert(maps, model, n_steps=12, channels="replicate", micro_batch=1, estimate_error=False)
-    assert latents.round_trip[0] < 0.3
-    assert latents.channel_spread[0] < 0.3
+    assert latents.round_trip[0] < 0.2
+    assert latents.channel_spread[0] < 0.1
 
 
 def test_plain_functions(bolocam):

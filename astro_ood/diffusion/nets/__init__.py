@@ -101,8 +101,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "galaxygrad": Architecture(
         "score networks of galaxygrad 0.1.9 on galaxies, continuous time (.eqx)",
         build=lambda network: ScoreNet(**network),
-        # samples of its networks lie between 0, the sky, and 7 to 16; those of LSST and of the logarithm elsewhere
-        defaults=_card(_VP, "score", range=[0.0, 8.0]),
+        # in samples of its networks the sky is 0 and the brightest hundredth of the pixels lies above 1 to 4; the LSST and the
+        # LogNet weights have another range, [6.7, 11] and [-3.8, 0], for a card to say
+        defaults=_card(_VP, "score", range=[0.0, 3.0]),
         signature=("conv_in.weight", "blocks.0.patch_mixer.0.weight"),
         translate=galaxygrad.named,
         arguments_from=galaxygrad.arguments_from,
