@@ -206,7 +206,23 @@ def plan_config(config: Config) -> Iterator[str]:
     yield f"disk: about {size / 1e6:.1f} MB in {config.run}, before compression"
     after = resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
     yield f"memory: {after / 1e6:.1f} GB for a job, {max(0, after - memory) / 1e6:.1f} GB of them for {micro_batch} maps in the network, whatever the number of maps"
+    yield f"execution: {', '.join(_faster(found, preset.t_0, micro_batch))} (model.channels_last, model.precision)"
     yield f"network time: about {_duration(total)} on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
+
+
+def _faster(found: _Opened, t: float, micro_batch: int) -> Iterator[str]:
+    """How other ways to execute the network compare with plain float32, on these maps."""
+    from astro_ood.diffusion import engine
+    from astro_ood.diffusion.execution import Execution
+
+    model, configured = found.model, found.model.execution
+    ways = {"plain": Execution(), "channels_last": Execution(channels_last=True), "bf16 and channels_last": Execution("bf16", True)}
+    seconds = {}
+    for name, execution in ways.items():
+        seconds[name] = engine.seconds_per_call(model.to(model.device, execution), found.pilot, t, micro_batch)
+    model.to(model.device, configured)
+    for name in list(ways)[1:]:
+        yield f"{name} x {seconds['plain'] / seconds[name]:.1f}"
 
 
 def _duration(seconds: float) -> str:

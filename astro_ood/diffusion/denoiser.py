@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from astro_ood.diffusion.execution import Execution, Runner
+from astro_ood.diffusion.execution import EXACT_BELOW, Execution, Runner
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.errors import ModelError
 
@@ -110,7 +110,9 @@ class Denoiser:
 
     def raw(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """The network's own output for `x_t` (N, C, H, W) at time `t` (scalar or one per item)."""
-        return self.runner(x_t, torch.as_tensor(t, dtype=torch.float32).reshape(-1))
+        time = torch.as_tensor(t, dtype=torch.float64).reshape(-1)
+        clean = float(self.schedule.sigma(float(time.min()))) < EXACT_BELOW if self.execution.precision != "fp32" else True
+        return self.runner(x_t, time.float(), exact=clean)
 
     def eps(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Predicted noise, shape (N, C, H, W)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from astro_ood.errors import ModelError
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+EXACT_BELOW = 0.1
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
 
 
@@ -28,7 +29,8 @@ class Execution:
     Attributes
     ----------
     precision : {"fp32", "tf32", "bf16", "fp16"}
-        Arithmetic inside the network: float32, float32 with TF32 products (CUDA), or autocast to a half precision.
+        Arithmetic inside the network: float32, float32 with TF32 products (CUDA), or autocast to a half precision. The last three
+        only where ``sigma_t`` is above `EXACT_BELOW`: near the clean end an inversion enlarges what rounding does.
     channels_last : bool
         Memory layout of images and convolutions.
     compiled : bool
@@ -108,18 +110,19 @@ class Runner:
         self._graphs: dict[tuple[int, ...], _Graph] = {}
         self._clock = _Clock(device)
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's own output, in float32 at least."""
+    def __call__(self, x_t: Tensor, t: Tensor, *, exact: bool = False) -> Tensor:
+        """The network's own output, in float32 at least; with `exact` computed in float32 too."""
         x = x_t.to(self.device, memory_format=self._layout)
         time_ = t.to(self.device)
-        with arithmetic(self.execution, self.device), self._clock:
+        execution = replace(self.execution, precision="fp32") if exact else self.execution
+        with arithmetic(execution, self.device), self._clock:
             self.evaluations += 1
-            if self.execution.graphs and self.device.type == "cuda":
-                return self._replay(x, time_)
+            if execution.graphs and self.device.type == "cuda":
+                return self._replay(x, time_, exact)
             return _at_least_float32(self._call(x, time_))
 
-    def _replay(self, x: Tensor, t: Tensor) -> Tensor:
-        key = (*x.shape, *t.shape)
+    def _replay(self, x: Tensor, t: Tensor, exact: bool) -> Tensor:
+        key = (exact, *x.shape, *t.shape)
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._call, x, t)
         return self._graphs[key](x, t)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from astro_ood.diffusion.denoiser import PARAMETERISATIONS, Denoiser
+from astro_ood.diffusion.execution import Execution
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.schedule import ContinuousSchedule, NoiseSchedule
 from astro_ood.diffusion.solver import integrate
@@ -41,6 +42,31 @@ def test_learned_variance_is_left_out():
     x = torch.randn(2, 3, 8, 8)
     assert model.raw(x, 5.0).shape == (2, 6, 8, 8)
     assert torch.equal(model.eps(x, 5.0), x)
+
+
+def test_half_precision_ends_where_noise_is_faint(model):
+    """Rounding near the clean end is enlarged on the way up: there bf16 is float32 to the bit."""
+    x = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    late, early = (float(model.schedule.time_of(np.log(1 / sigma**2 - 1))) for sigma in (0.3, 0.05))
+    exact = [model.eps(x, t) for t in (late, early)]
+    try:
+        model.to(torch.device("cpu"), Execution("bf16"))
+        half = [model.eps(x, t) for t in (late, early)]
+    finally:
+        model.to(torch.device("cpu"))
+    assert torch.equal(half[1], exact[1])
+    assert not torch.equal(half[0], exact[0])
+    torch.testing.assert_close(half[0], exact[0], rtol=0.1, atol=0.1)
+
+
+def test_memory_layout_changes_rounding_alone(model):
+    x = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = model.eps(x, 300.0)
+    try:
+        after = model.to(torch.device("cpu"), Execution(channels_last=True)).eps(x, 300.0)
+    finally:
+        model.to(torch.device("cpu"))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
 
 
 def test_one_time_per_item():
