@@ -9,10 +9,11 @@ import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# a shell that starts the tests in the background lets them ignore Ctrl-C, which some of them send
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
+
+# a shell that starts the tests in the background lets them ignore Ctrl-C, which some of them send
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -53,7 +53,7 @@ def collect_report(run: Run, title: str) -> ReportData:
             f"astro-ood verify {run.root.as_posix()}",
         ],
         verdict=Verdict(scores.status, scores.verdict, scores.sentences),  # type: ignore[arg-type]
-        data=_data(fields, inverted, held_out),
+        data=_data(run, fields, inverted, held_out),
         inversion=_inversion(run, fields),
         model=_model(run.latents.attrs["model_card"], prior),
         latents=_latents(run, prior),
@@ -81,7 +81,7 @@ def _scales(rows: list[dict[str, Any]], statistic: str) -> list[dict[str, Any]]:
     return [r for r in rows if r["set"] == "synthetic" and r["statistic"] == statistic and r["scale"] is not None]
 
 
-def _data(fields: Store, inverted: list[Map], held_out: list[Map]) -> DataCard:
+def _data(run: Run, fields: Store, inverted: list[Map], held_out: list[Map]) -> DataCard:
     attrs = fields.attrs
     stretch = Stretch.from_dict(attrs["stretch"])
     return DataCard(
@@ -94,8 +94,27 @@ def _data(fields: Store, inverted: list[Map], held_out: list[Map]) -> DataCard:
         n_held_out=len(held_out),
         files=attrs["files"],
         skipped=[{"path": path, "message": message} for path, message in attrs["skipped"]],
-        notes=attrs["notes"],
+        notes=[*attrs["notes"], *_left_out(run)],
     )
+
+
+def _left_out(run: Run) -> list[str]:
+    """What a reader should know of items that got lost, and of channels that fell apart."""
+    stores = {"latents": open_shards(run.root / "latents", "latents"), "samples": open_shards(run.root / "samples", "samples")}
+    notes = []
+    for name, store in stores.items():
+        lost = [i for shard in store.shards for i in shard.attrs["left_out"]]
+        if lost:
+            notes.append(
+                f"{len(lost)} {name} are not finite or no noise, and are left out: items {', '.join(str(i) for i in lost[:20])}"
+            )
+        frame = stores["latents"].attrs["origin"]["frame"]
+        if frame["network_shape"][0] > frame["shape"][0]:
+            spread = float(np.median(store.load("channel_spread")))
+            notes.append(
+                f"{name}: the {frame['network_shape'][0]} channels of the network disagree by {spread:.1%} of a map's standard deviation (median)"
+            )
+    return notes
 
 
 def _inversion(run: Run, fields: Store) -> InversionCard:

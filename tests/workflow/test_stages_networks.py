@@ -67,6 +67,7 @@ def test_one_map_in_three_channels(maps, tiny_three):
     assert done.samples.shape[1:] == (1, 31, 31)
     spread = open_shards("results/run/samples", "samples").load("channel_spread")
     assert (spread > 0).all()
+    assert "channels of the network disagree" in (done.root / "report.html").read_text()
 
 
 def test_three_maps_in_one_image(maps, tiny_three):
@@ -95,3 +96,4 @@ def test_items_that_are_left_out_are_missed_nowhere(maps, tiny_network, monkeypa
     samples = open_shards("results/run/samples", "samples")
     assert not set(lost) & set(samples.attrs["parent_ids"])
     assert len(done.samples) == 4
+    assert "2 latents are not finite or no noise" in (done.root / "report.html").read_text()

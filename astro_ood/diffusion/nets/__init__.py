@@ -64,6 +64,13 @@ def _ddpm(network: Mapping[str, Any]) -> DDPMUNet:
     return DDPMUNet(**network)
 
 
+def _diffusers(network: Mapping[str, Any]) -> nn.Module:
+    """The library is loaded only where it is wanted."""
+    from astro_ood.diffusion.nets.diffusers_unet import DiffusersUNet
+
+    return DiffusersUNet(**network)
+
+
 def _card(schedule: dict[str, Any], parameterisation: str = "eps", **more: Any) -> dict[str, Any]:
     return {"schedule": schedule, "parameterisation": parameterisation, "range": [-1.0, 1.0]} | more
 
@@ -107,5 +114,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         signature=("conv_in.weight", "blocks.0.patch_mixer.0.weight"),
         translate=galaxygrad.named,
         arguments_from=galaxygrad.arguments_from,
+    ),
+    "diffusers": Architecture(
+        "UNet2DModel of the library diffusers (a folder; its weights alone need a card)",
+        build=_diffusers,
+        defaults=_card(_LINEAR),
+        signature=("unet.conv_in.weight", "unet.time_embedding.linear_1.weight"),
     ),
 }
