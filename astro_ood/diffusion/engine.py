@@ -58,8 +58,10 @@ class MicroBatch:
             part = slice(start, min(start + self.size, len(x)))
             batch = np.zeros((self.size, *x.shape[1:]), dtype=np.float32)
             batch[: part.stop - start] = x[part]
+            pages = torch.from_numpy(batch)
             try:
-                found = work(torch.from_numpy(batch), part)
+                # pinned memory reaches an accelerator while it still computes
+                found = work(pages.pin_memory() if torch.cuda.is_available() else pages, part)
             except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU allocator has no type of its own
                 if not _is_out_of_memory(error):
                     raise

@@ -6,6 +6,7 @@ import torch
 
 from astro_ood.diffusion.denoiser import PARAMETERISATIONS, Denoiser
 from astro_ood.diffusion.execution import Execution
+from astro_ood.diffusion.hub import open_model
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.schedule import ContinuousSchedule, NoiseSchedule
 from astro_ood.diffusion.solver import integrate
@@ -102,3 +103,12 @@ def test_continuous_time_solves_the_same_flow():
     exact = oracle.exact(maps, 0.0, 700.0)
     assert float((z - exact).square().mean().sqrt() / exact.std()) < 2e-3
     assert np.isclose(schedule.alpha(schedule.first) ** 2, 0.9999)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_compiled_networks_agree_to_rounding(tiny_network):
+    path, _, _ = tiny_network
+    x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    plain = open_model(path, device="cpu").eps(x, 300.0)
+    compiled = open_model(path, device="cpu", execution=Execution(compiled=True)).eps(x, 300.0)
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-4)
