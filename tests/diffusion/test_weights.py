@@ -259,7 +259,8 @@ def networks():
 
 def test_every_architecture_is_known_by_its_names():
     nets = networks()
-    assert nets.keys() == ARCHITECTURES.keys()
+    # networks of diffusers need its library: test_nets_diffusers.py, test_convert.py
+    assert nets.keys() == ARCHITECTURES.keys() - {"diffusers"}
     for arch, net in nets.items():
         assert guess_architecture(net.state_dict()) == arch
     assert guess_architecture(TABLE) is None
