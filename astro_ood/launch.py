@@ -113,7 +113,9 @@ class _Opened:
     @property
     def pilot(self) -> NDArray[np.float32]:
         """Some maps as the network sees them."""
-        return self.frame.to_network(self.batch.x[: min(8, self.n_inverted)])
+        from astro_ood.diffusion.probe import pilot_rows
+
+        return self.frame.to_network(self.batch.x[pilot_rows(self.n_inverted)])
 
 
 def _open(config: Config) -> _Opened:
@@ -124,9 +126,7 @@ def _open(config: Config) -> _Opened:
     readout, maps, n_inverted = read(config)
     batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
     model = network(config)
-    channels = config.data.channels
-    # three maps in one image are stacked before
-    frame = Frame.of(model, batch.x.shape[1:], "error" if channels == "stack" else channels, config.data.fit)
+    frame = Frame.of(model, batch.x.shape[1:], config.data.channels, config.data.fit)
     return _Opened(readout, n_inverted, batch, model, frame)
 
 
@@ -138,17 +138,15 @@ def check_config(config: Config) -> Iterator[str]:
     AstroOodError
         The first thing that a run would stumble over.
     """
-    from astro_ood.diffusion import presets
     from astro_ood.diffusion.probe import parse_tolerance
-    from astro_ood.stages import check_shards
+    from astro_ood.stages.common import check_shards, configured
 
     parse_tolerance(config.inversion.tolerance)
     found = _open(config)
     model, n, n_inverted = found.model, len(found.batch), found.n_inverted
     settings = config.inversion
-    name = "fast" if settings.preset == "tolerance" else settings.preset
     for t_0 in (*(settings.check_t_0 or ()), settings.t_0):
-        preset = presets.choose(name, model.schedule, n_steps=settings.n_steps, t_0=t_0, solver=settings.solver)
+        preset = configured(config, model, t_0)
     check_shards(n, settings.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
     for _, message in found.readout.skipped:
@@ -176,19 +174,19 @@ def plan_config(config: Config) -> Iterator[str]:
     AstroOodError
         As `check_config`.
     """
-    from astro_ood.diffusion import engine, presets
+    from astro_ood.diffusion.batching import MICRO_BATCH, seconds_per_call
+    from astro_ood.stages.common import configured
 
     found = _open(config)
     model, n = found.model, len(found.batch)
     settings, memory = config.inversion, resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
-    name = "fast" if settings.preset == "tolerance" else settings.preset
-    preset = presets.choose(name, model.schedule, n_steps=settings.n_steps, t_0=settings.t_0, solver=settings.solver)
+    preset = configured(config, model)
     if config.probes:
         yield "probe: solver or micro-batch are left to the run's own probe; what follows is for preset fast and, on auto, 8 maps a call"
     up, down, fine = preset.evaluations_up, preset.evaluations_down, preset.refined().evaluations_up
     checks = 1 if settings.check_t_0 is None else len(settings.check_t_0)
-    micro_batch = engine.MICRO_BATCH if config.model.micro_batch == "auto" else config.model.micro_batch
-    seconds = engine.seconds_per_call(model, found.pilot, preset.t_0, micro_batch)
+    micro_batch = MICRO_BATCH if config.model.micro_batch == "auto" else config.model.micro_batch
+    seconds = seconds_per_call(model, found.pilot, preset.t_0, micro_batch)
     total = 0.0
     for stage, n_maps, shards, extra in (
         ("invert", n, settings.shards, fine + checks * (up + down)),
@@ -213,14 +211,14 @@ def plan_config(config: Config) -> Iterator[str]:
 
 def _faster(found: _Opened, t: float, micro_batch: int) -> Iterator[str]:
     """How other ways to execute the network compare with plain float32, on these maps."""
-    from astro_ood.diffusion import engine
+    from astro_ood.diffusion.batching import seconds_per_call
     from astro_ood.diffusion.execution import Execution
 
     model, configured = found.model, found.model.execution
     ways = {"plain": Execution(), "channels_last": Execution(channels_last=True), "bf16 and channels_last": Execution("bf16", True)}
     seconds = {}
     for name, execution in ways.items():
-        seconds[name] = engine.seconds_per_call(model.to(model.device, execution), found.pilot, t, micro_batch)
+        seconds[name] = seconds_per_call(model.to(model.device, execution), found.pilot, t, micro_batch)
     model.to(model.device, configured)
     for name in list(ways)[1:]:
         yield f"{name} x {seconds['plain'] / seconds[name]:.1f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,12 @@ from astro_ood._log import logger
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
 from astro_ood.config import read_mapping
 from astro_ood.diffusion import engine, hub, presets, probe
+from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.frame import Frame
-from astro_ood.errors import ConfigError, InputError, ModelError
+from astro_ood.diffusion.execution import pick_device
+from astro_ood.diffusion.frame import Channels, Fit, Frame
+from astro_ood.diffusion.presets import TOLERANCE
+from astro_ood.errors import ConfigError, InputError, ModelError, RunError
 from astro_ood.latents import criteria as criteria_
 from astro_ood.latents import prior as prior_
 from astro_ood.latents import proposal as proposal_
@@ -63,7 +66,7 @@ def as_batch(batch: Fields) -> FieldBatch:
     return FieldBatch.from_maps(maps, Stretch.fit(maps, cast("Kind", suggest_stretch(values))))
 
 
-def _arranged(batch: FieldBatch, model: Denoiser, channels: str, fit: str) -> FieldBatch:
+def _arranged(batch: FieldBatch, model: Denoiser, channels: Channels, fit: Fit) -> FieldBatch:
     """Batch with three maps in one image (`stack`), or cut to sides that the network takes (`crop`), where that was asked for."""
     if channels != "stack" and fit != "crop":
         return batch
@@ -81,10 +84,10 @@ def invert(
     t_0: float | None = None,
     solver: str | None = None,
     tolerance: float | str = "1%",
-    channels: str = "error",
-    fit: str = "error",
+    channels: Channels = "error",
+    fit: Fit = "error",
     device: str = "auto",
-    micro_batch: int = engine.MICRO_BATCH,
+    micro_batch: int = MICRO_BATCH,
     estimate_error: bool = True,
     label: str = "invert",
 ) -> Latents:
@@ -103,7 +106,7 @@ def invert(
     t_0 : float, optional
         Time inverted to, in the network's own time.
     solver : str, optional
-        Solver instead of the preset's.
+        Solver instead of the preset's; for `tolerance` the only one tried.
     tolerance : float or str
         For the preset of that name: largest round-trip and latent error (``0.01`` or ``"1%"``).
     channels : {"error", "replicate", "stack"}
@@ -122,40 +125,31 @@ def invert(
     Returns
     -------
     Latents
+        Of all maps; those that have not the scale of noise are said not to be `usable`.
 
     Raises
     ------
     InputError
         IN31 sides, IN32 channels that do not fit.
     RunError
-        RN60, RN61: the inversion gives no numbers, or no latents.
+        RN60: more than 1 % of the latents are no numbers.
     """
-    _require(channels in ("error", "replicate", "stack"), "channels", channels, "error, replicate or stack")
-    _require(fit in ("error", "pad", "crop"), "fit", fit, "error, pad or crop")
+    _require(channels in get_args(Channels), "channels", channels, "error, replicate or stack")
+    _require(fit in get_args(Fit), "fit", fit, "error, pad or crop")
     _require(micro_batch >= 1, "micro_batch", micro_batch, "at least 1")
     fields = _arranged(as_batch(batch), model, channels, fit)
-    model = model if device == "auto" else model.to(engine.pick_device(device), model.execution)
-    frame = Frame.of(
-        model, fields.x.shape[1:], "replicate" if channels == "replicate" else "error", "pad" if fit == "pad" else "error"
-    )
-    if preset == "tolerance" and n_steps is None:
-        pilot = frame.to_network(fields.x[:micro_batch])
-        trial = probe.probe(model, pilot, probe.parse_tolerance(tolerance), t_0=t_0)
-        if not trial.met:
-            logger.warning("no solver within %d evaluations meets %s; going on with the best", probe.MOST_EVALUATIONS, tolerance)
-        chosen = trial.preset
+    model = model if device == "auto" else model.to(pick_device(device))
+    frame = Frame.of(model, fields.x.shape[1:], channels, fit)
+    if preset == TOLERANCE:
+        pilot, wanted = frame.to_network(fields.x[probe.pilot_rows(len(fields.x), micro_batch)]), probe.parse_tolerance(tolerance)
+        chosen = probe.probe(model, pilot, wanted, t_0=t_0, solver=solver, most_evaluations=n_steps).preset
     else:
         chosen = presets.choose(preset, model.schedule, n_steps=n_steps, t_0=t_0, solver=solver)
-    batches = engine.MicroBatch(micro_batch)
+    batches = MicroBatch(micro_batch)
     found = engine.invert(model, fields.x, chosen, frame=frame, micro_batch=batches, estimate_error=estimate_error, label=label)
-    usable = found.require_usable()
-    origin = Origin(
-        preset=chosen.name,
-        solver=chosen.solver,
-        n_steps=chosen.n_steps,
-        t_0=chosen.t_0,
-        model=model.name,
-        model_sha256=model.sha256,
+    origin = Origin.of(
+        model,
+        chosen,
         micro_batch=batches.size,
         frame=frame,
         stretch=fields.stretch,
@@ -163,7 +157,7 @@ def invert(
         header=fields.headers[0],
         pixel_scale=fields.pixel_scales[0],
     )
-    return Latents(
+    latents = Latents(
         z=found.z,
         round_trip=found.round_trip,
         latent_error=found.latent_error,
@@ -174,7 +168,11 @@ def invert(
         regions=list(fields.regions),
         evaluations=found.evaluations,
         origin=origin,
-    )[usable]
+    )
+    if not latents.usable.all():
+        remedy = "priors and proposals leave them out; `astro-ood models check` may say why"
+        logger.warning("%d of %d latents have not the scale of noise: %s", (~latents.usable).sum(), len(latents), remedy)
+    return latents
 
 
 def _require(good: bool, name: str, value: object, expected: str) -> None:
@@ -184,7 +182,23 @@ def _require(good: bool, name: str, value: object, expected: str) -> None:
 
 def fit_prior(latents: Latents, kind: str = "spectral") -> FittedPrior:
     """Fit a Gaussian prior to latents: ``isotropic`` (published) or ``spectral`` (stationary, channels coupled)."""
-    return FittedPrior(prior_.fit(latents.z.astype(np.float64), kind), latents)
+    return FittedPrior(prior_.fit(_usable(latents)[1], kind), latents)
+
+
+def _usable(latents: Latents) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of the usable latents, and the latents themselves.
+
+    Raises
+    ------
+    RunError
+        RN61: there are none.
+    """
+    rows = np.flatnonzero(latents.usable)
+    if not rows.size:
+        scale = float(np.median(latents.latent_scale))
+        problem = f"none of {len(latents)} latents has the scale of noise (median {scale:.2g}, expected about 1)"
+        raise RunError("RN61", "latents", problem, "run `astro-ood models check`, take a smaller t_0 or more steps")
+    return rows, latents.z[rows].astype(np.float64)
 
 
 def sample(
@@ -230,7 +244,7 @@ def sample(
     latents = fitted.latents if fitted else source
     assert isinstance(latents, Latents)
     kind = proposal or ("gaussian" if fitted else "lol")
-    z = latents.z.astype(np.float64)
+    rows, z = _usable(latents)
     prior = fitted.prior if fitted else (prior_.fit(z) if kind == "gaussian" else None)
     bands = criteria_.make(criteria, z, false_reject=false_reject, seed=seed)
     drawn = criteria_.draw(proposal_.maker(kind, z, prior, seed, k), bands, n, budget=budget)
@@ -238,7 +252,7 @@ def sample(
         z=drawn.accepted.z.astype(np.float32),
         accepted=drawn.mask,
         tally=drawn.tally,
-        parents=drawn.accepted.parents,
+        parents=np.where(drawn.accepted.parents < 0, -1, rows[drawn.accepted.parents]),
         weights=drawn.accepted.weights,
         criteria=bands.to_dict(),
         kind=kind,
@@ -286,7 +300,7 @@ def decode(
     """
     origin = latents.origin
     _require(0 <= eta <= 1, "eta", eta, "0 to 1")
-    model = model if device == "auto" else model.to(engine.pick_device(device), model.execution)
+    model = model if device == "auto" else model.to(pick_device(device))
     chosen = preset_of(origin, model, preset)
     first_seed = latents.seed if isinstance(latents, Proposals) else 0
     x, _ = engine.decode(

@@ -6,15 +6,19 @@ import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astro_ood.diffusion.frame import Frame
+from astro_ood.diffusion.frame import Frame, usable_scale
 from astro_ood.latents.prior import LatentPrior
 from astro_ood.maps.stretch import Stretch
 from astro_ood.maps.wcs import Cards
+
+if TYPE_CHECKING:
+    from astro_ood.diffusion.denoiser import Denoiser
+    from astro_ood.diffusion.presets import Preset
 
 Array = NDArray[np.float32]
 Real = NDArray[np.float64]
@@ -62,6 +66,11 @@ class Origin:
     unit: str = ""
     header: Cards = field(default_factory=dict)
     pixel_scale: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, model: Denoiser, preset: Preset, **others: Any) -> Origin:
+        """Origin of latents that were made by a network along a preset; the other attributes by name."""
+        return cls(preset.name, preset.solver, preset.n_steps, preset.t_0, model.name, model.sha256, **others)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for stores."""
@@ -115,6 +124,11 @@ class Latents:
     regions: list[str]
     evaluations: int
     origin: Origin
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which latents are finite and have the scale of noise; priors and proposals take no others."""
+        return usable_scale(self.latent_scale)
 
     def __len__(self) -> int:
         return len(self.z)

@@ -91,11 +91,11 @@ class Denoiser:
         self.parameterisation, self.data_range = parameterisation, data_range
         self.stride, self.fixed_size, self.smallest = stride, fixed_size, stride if smallest is None else smallest
         self.name, self.sha256, self.card = name, sha256, card or {}
-        self.to(device or torch.device("cpu"))
+        self.runner = Runner(net, device or torch.device("cpu"), Execution())
 
     def to(self, device: torch.device, execution: Execution | None = None) -> Denoiser:
-        """Make the network ready for a device and a way of execution (plain float32 by default)."""
-        self.runner = Runner(self.net, device, execution or Execution())
+        """Make the network ready for a device and a way of execution: the present one by default, plain float32 at first."""
+        self.runner = Runner(self.net, device, execution or self.execution)
         return self
 
     @property

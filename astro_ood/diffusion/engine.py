@@ -1,16 +1,13 @@
-"""Running a frozen network over many maps.
+"""Running a frozen network over many maps: inversion, decoding, and what is known of both.
 
-The network always sees micro-batches of one recorded size, the last padded with zeros, and one scalar time: so neither the number
-of shards nor the order of the maps changes a bit of any result. Another micro-batch size agrees to rounding; that is what happens
-where the device's memory ends: the micro-batch is halved, the batch repeated, and the smaller size recorded. Maps come in blocks and
-results leave in blocks, so that memory does not depend on their number.
+Maps come in blocks and results leave in blocks, so that memory does not depend on their number. An item that does not end as a number, or
+whose latent has not the scale of noise, is counted and left to the caller; where such items are many the run stops.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,71 +15,16 @@ from numpy.typing import NDArray
 
 from astro_ood._log import Progress, logger
 from astro_ood._random import stream
+from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.execution import pick_device
-from astro_ood.diffusion.frame import Field, Frame
+from astro_ood.diffusion.frame import Field, Frame, usable_scale
 from astro_ood.diffusion.presets import Preset
 from astro_ood.diffusion.schedule import Array
-from astro_ood.diffusion.solver import Solver, integrate
+from astro_ood.diffusion.solver import integrate
 from astro_ood.errors import RunError
 
-__all__ = ["Inversion", "MicroBatch", "decode", "decode_blocks", "invert", "invert_blocks", "pick_device", "relative_error"]
-
-MICRO_BATCH = 8
 MOST_NONFINITE = 0.01
-BAND = (0.5, 2.0)
-
-
-@dataclass
-class MicroBatch:
-    """Items per network call; halved where the device's memory ends.
-
-    Attributes
-    ----------
-    size : int
-        Items per call from now on.
-    asked : int
-        Items per call in the beginning.
-    """
-
-    size: int
-
-    def __post_init__(self) -> None:
-        self.asked = self.size
-
-    def run(self, x: Field, work: Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]) -> list[Field]:
-        """Results of `work(batch, part)` for all items of `x` (N, C, H, W), joined; batches are padded with zeros."""
-        done: list[list[Field]] = []
-        start = 0
-        while start < len(x):
-            part = slice(start, min(start + self.size, len(x)))
-            batch = np.zeros((self.size, *x.shape[1:]), dtype=np.float32)
-            batch[: part.stop - start] = x[part]
-            pages = torch.from_numpy(batch)
-            try:
-                # pinned memory reaches an accelerator while it still computes
-                found = work(pages.pin_memory() if torch.cuda.is_available() else pages, part)
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU allocator has no type of its own
-                if not _is_out_of_memory(error):
-                    raise
-                self._halve()
-                continue
-            done.append([f[: part.stop - start].cpu().numpy() for f in found])
-            start = part.stop
-        return [np.concatenate(column) for column in zip(*done, strict=True)]
-
-    def _halve(self) -> None:
-        if self.size == 1:
-            problem = "the device has too little memory for a single map"
-            raise RunError("RN55", "device", problem, "take a smaller `patch`, a `window`, or another device")
-        self.size //= 2
-        logger.warning("the device's memory has ended: going on with a micro-batch of %d", self.size)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+Work = Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -105,6 +47,8 @@ class Inversion:
         says.
     channel_spread : ndarray, shape (N,)
         How far channels that began equal disagree in the reconstruction, over the standard deviation of the map.
+    checks : ndarray, shape (N, n_checks)
+        Round trips by other presets; NaN where they were not measured.
     evaluations : int
         Network evaluations per map of the inversion alone.
     """
@@ -115,6 +59,7 @@ class Inversion:
     latent_error: NDArray[np.float64]
     latent_scale: NDArray[np.float64]
     channel_spread: NDArray[np.float64]
+    checks: NDArray[np.float64]
     evaluations: int
 
     @property
@@ -125,24 +70,43 @@ class Inversion:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Items whose latent has the scale of noise."""
-        return self.finite & (self.latent_scale > BAND[0]) & (self.latent_scale < BAND[1])
+        return self.finite & usable_scale(self.latent_scale)
 
-    def require_usable(self) -> NDArray[np.bool_]:
-        """`usable`; a warning where some are not.
 
-        Raises
-        ------
-        RunError
-            RN61 where most are not: the solver has diverged, or the network is not what its card says.
-        """
-        outside = self.finite & ~self.usable
-        if 2 * outside.sum() > len(outside):
-            scale = float(np.median(self.latent_scale[outside]))
-            problem = f"{outside.sum()} of {len(outside)} latents have {scale:.2g} times the standard deviation of noise"
-            raise RunError("RN61", "inversion", problem, "run `astro-ood models check`, take a smaller t_0 or more steps")
+class Census:
+    """Counts the items of a long run that get lost.
+
+    Parameters
+    ----------
+    what : str
+        What is running, for messages.
+    total : int
+        Number of items of the whole run.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.nonfinite, self.outside = what, total, 0, 0
+
+    def finite(self, good: NDArray[np.bool_]) -> None:
+        """Note which items of a block are finite; RN60 where more than 1 % of all are not."""
+        self.nonfinite += int((~good).sum())
+        if self.nonfinite > MOST_NONFINITE * self.total:
+            problem = f"{self.nonfinite} of {self.total} items are not finite"
+            raise RunError("RN60", self.what, problem, "take a smaller t_0, more steps or precision fp32")
+        if not good.all():
+            logger.warning("%s: %d of %d items are not finite", self.what, self.nonfinite, self.total)
+
+    def usable(self, found: Inversion) -> NDArray[np.bool_]:
+        """Usable items of a block; RN61 where most of all latents are no noise: the solver diverged, or the card is wrong."""
+        outside = found.finite & ~found.usable
+        self.outside += int(outside.sum())
+        if 2 * self.outside > self.total:
+            scale = float(np.median(found.latent_scale[outside])) if outside.any() else np.nan
+            problem = f"{self.outside} of {self.total} latents have {scale:.2g} times the standard deviation of noise"
+            raise RunError("RN61", self.what, problem, "run `astro-ood models check`, take a smaller t_0 or more steps")
         if outside.any():
-            logger.warning("inversion: %d of %d latents are outside the band of noise: not usable", outside.sum(), len(outside))
-        return self.usable
+            logger.warning("%s: %d of %d latents are outside the band of noise: not usable", self.what, self.outside, self.total)
+        return found.usable
 
 
 def finite_items(x: Field) -> NDArray[np.bool_]:
@@ -191,19 +155,18 @@ def invert(
     RunError
         More than 1 % of the items are not finite (RN60), too little memory for one map (RN55).
     """
-    found = list(
-        invert_blocks(
-            denoiser,
-            [x],
-            preset,
-            frame=frame or Frame.of(denoiser, x.shape[1:]),
-            total=len(x),
-            micro_batch=micro_batch,
-            estimates=len(x) if estimate_error else 0,
-            label=label,
-        )
+    blocks = invert_blocks(
+        denoiser,
+        [x],
+        preset,
+        frame=frame or Frame.of(denoiser, x.shape[1:]),
+        total=len(x),
+        micro_batch=micro_batch,
+        estimates=len(x) if estimate_error else 0,
+        label=label,
     )
-    return found[0]
+    (found,) = blocks
+    return found
 
 
 def invert_blocks(
@@ -213,61 +176,83 @@ def invert_blocks(
     *,
     frame: Frame,
     total: int,
+    checks: Sequence[Preset] = (),
     micro_batch: int | MicroBatch = MICRO_BATCH,
     estimates: int = 0,
     label: str = "invert",
 ) -> Iterator[Inversion]:
-    """Invert block after block of maps (n, C, H, W), `total` in all; the first `estimates` maps get an estimate of the latent error."""
+    """Invert block after block of maps (n, C, H, W).
+
+    Parameters
+    ----------
+    denoiser, preset, frame, micro_batch, label
+        As for `invert`.
+    blocks : iterable of ndarray
+        Maps in [-1, 1].
+    total : int
+        Maps of all blocks together.
+    checks : sequence of Preset
+        Other ways, of which only the round trip is measured.
+    estimates : int
+        Maps, the first ones, whose latent error and `checks` are measured.
+    """
     batches = micro_batch if isinstance(micro_batch, MicroBatch) else MicroBatch(micro_batch)
-    schedule = denoiser.schedule
-    up, down, fine = preset.times_up(schedule), preset.times_down(schedule), preset.refined().times_up(schedule)
-    steps = total * (len(up) + len(down) - 2) + min(estimates, total) * (len(fine) - 1)
+    schedule, fine = denoiser.schedule, preset.refined()
+    measured = min(estimates, total)
+    steps = (total - measured) * _steps(preset) + measured * sum(map(_steps, (preset, *checks)))
+    steps += measured * (len(fine.times_up(schedule)) - 1)
     alpha, sigma = float(schedule.alpha(preset.t_0)), float(schedule.sigma(preset.t_0))
-    seen = 0
+    census, seen = Census("inversion", total), 0
     with Progress(label, steps, "map step") as progress:
         for x in blocks:
             y = frame.to_network(x)
-            expected = np.sqrt(alpha**2 * y.var(axis=(1, 2, 3), dtype=np.float64) + sigma**2)
-            z, back = batches.run(y, _there_and_back(denoiser, preset, up, down, progress))
+            z, back = batches.run(y, _there_and_back(denoiser, preset, progress))
             reconstruction, spread = frame.to_maps(back)
-            error = np.full(len(x), np.nan)
+            error, trips = np.full(len(x), np.nan), np.full((len(x), len(checks)), np.nan)
             n = max(0, min(len(x), estimates - seen))
             if n:
-                (better,) = batches.run(y[:n], _there(denoiser, preset.refined(), fine, progress))
+                (better,) = batches.run(y[:n], _there(denoiser, fine, progress))
                 error[:n] = relative_error(z[:n], better)
+                for column, check in enumerate(checks):
+                    _, again = batches.run(y[:n], _there_and_back(denoiser, check, progress))
+                    trips[:n, column] = relative_error(frame.to_maps(again)[0], x[:n])
+            expected = np.sqrt(alpha**2 * y.var(axis=(1, 2, 3), dtype=np.float64) + sigma**2)
             with np.errstate(invalid="ignore", over="ignore"):
                 scale = z.std(axis=(1, 2, 3), dtype=np.float64) / expected
-            found = Inversion(z, reconstruction, relative_error(reconstruction, x), error, scale, spread, preset.evaluations_up)
-            _require_numbers(found.finite, "inversion")
+            trip = relative_error(reconstruction, x)
+            found = Inversion(z, reconstruction, trip, error, scale, spread, trips, preset.evaluations_up)
+            census.finite(found.finite)
             seen += len(x)
             yield found
 
 
-def _carry(denoiser: Denoiser, solver: Solver, x: torch.Tensor, times: Array, progress: Progress, items: int) -> torch.Tensor:
-    def advance() -> None:
-        progress.advance(items)
-
-    return integrate(solver, x.to(denoiser.device), times, on_step=advance).x
+def _steps(preset: Preset) -> int:
+    """Steps of a way up and down."""
+    return 2 * preset.steps + int(preset.to_clean_end)
 
 
-def _there_and_back(
-    denoiser: Denoiser, preset: Preset, up: Array, down: Array, progress: Progress
-) -> Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]:
+def _send(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Batch on the device; from pinned memory it travels while the accelerator still computes."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
+def _there_and_back(denoiser: Denoiser, preset: Preset, progress: Progress) -> Work:
+    up, down = preset.times_up(denoiser.schedule), preset.times_down(denoiser.schedule)
+
     def work(x: torch.Tensor, part: slice) -> tuple[torch.Tensor, ...]:
-        items = part.stop - part.start
-        z = _carry(denoiser, preset.make_solver(denoiser), x, up, progress, items)
-        return z, _carry(denoiser, preset.make_solver(denoiser), z, down, progress, items)
+        z = _carry(denoiser, preset, _send(x, denoiser.device), up, progress, part)
+        return z, _carry(denoiser, preset, z, down, progress, part)
 
     return work
 
 
-def _there(
-    denoiser: Denoiser, preset: Preset, times: Array, progress: Progress
-) -> Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]:
-    def work(x: torch.Tensor, part: slice) -> tuple[torch.Tensor, ...]:
-        return (_carry(denoiser, preset.make_solver(denoiser), x, times, progress, part.stop - part.start),)
+def _there(denoiser: Denoiser, preset: Preset, progress: Progress) -> Work:
+    up = preset.times_up(denoiser.schedule)
+    return lambda x, part: (_carry(denoiser, preset, _send(x, denoiser.device), up, progress, part),)
 
-    return work
+
+def _carry(denoiser: Denoiser, preset: Preset, x: torch.Tensor, times: Array, progress: Progress, part: slice) -> torch.Tensor:
+    return integrate(preset.make_solver(denoiser), x, times, on_step=lambda: progress.advance(part.stop - part.start)).x
 
 
 def decode(
@@ -312,7 +297,8 @@ def decode(
         micro_batch=micro_batch,
         label=label,
     )
-    return next(blocks)
+    (decoded,) = blocks
+    return decoded
 
 
 def decode_blocks(
@@ -329,18 +315,19 @@ def decode_blocks(
 ) -> Iterator[tuple[Field, NDArray[np.float64]]]:
     """Decode block after block of latents and the numbers of their items, `total` in all."""
     batches = micro_batch if isinstance(micro_batch, MicroBatch) else MicroBatch(micro_batch)
-    down = preset.times_down(denoiser.schedule)
+    down, census = preset.times_down(denoiser.schedule), Census("decoding", total)
     with Progress(label, total * (len(down) - 1), "map step") as progress:
         for z, items in blocks:
 
             def work(x: torch.Tensor, part: slice, items: NDArray[np.int64] = items) -> tuple[torch.Tensor, ...]:
                 noise = _noise(seed, items[part], tuple(x.shape), denoiser.device) if eta > 0 else None
                 solver = preset.make_solver(denoiser, eta, noise)
-                return (_carry(denoiser, solver, x, down, progress, part.stop - part.start),)
+                advance = part.stop - part.start
+                return (integrate(solver, _send(x, denoiser.device), down, on_step=lambda: progress.advance(advance)).x,)
 
             (y,) = batches.run(z, work)
             x, spread = frame.to_maps(y)
-            _require_numbers(finite_items(x), "decoding")
+            census.finite(finite_items(x))
             yield x, spread
 
 
@@ -355,71 +342,3 @@ def _noise(seed: int, items: NDArray[np.int64], shape: tuple[int, ...], device: 
         return torch.from_numpy(values).to(device)
 
     return draw
-
-
-def _require_numbers(finite: NDArray[np.bool_], what: str) -> None:
-    """Go on without a few items that are not finite, stop where they are many."""
-    bad = np.flatnonzero(~finite)
-    if bad.size > MOST_NONFINITE * len(finite):
-        problem = f"{bad.size} of {len(finite)} items are not finite (first: {bad[0]})"
-        raise RunError("RN60", what, problem, "take a smaller t_0, more steps or precision fp32")
-    if bad.size:
-        logger.warning("%s: %d of %d items are not finite and are left out", what, bad.size, len(finite))
-
-
-def seconds_per_call(denoiser: Denoiser, x: Field, t: float, micro_batch: int = MICRO_BATCH, calls: int = 3) -> float:
-    """Median wall time of a network call on a micro-batch of arrays (N, C', H', W'), after one call that does not count."""
-    batch = torch.zeros((micro_batch, *x.shape[1:]))
-    batch[: len(x)] = torch.from_numpy(x[:micro_batch])
-    times = []
-    for _ in range(calls + 1):
-        start = time.perf_counter()
-        denoiser.eps(batch, t).sum().item()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))
-
-
-def largest_micro_batch(
-    denoiser: Denoiser, x: Field, t: float, *, limit: int = 1024, gain: float = 1.1
-) -> tuple[int, list[tuple[int, float]]]:
-    """Micro-batch beyond which the device gives no more maps a second, or its memory ends.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-    x : ndarray, shape (n, C', H', W')
-        Some arrays of the network.
-    limit : int
-        Largest size tried.
-    gain : float
-        Gain in maps a second that twice the size must bring.
-
-    Returns
-    -------
-    size : int
-    tried : list of (int, float)
-        Sizes and the maps a second of each.
-    """
-    tried: list[tuple[int, float]] = []
-    size = 1
-    while size <= limit:
-        try:
-            rate = size / seconds_per_call(denoiser, np.resize(x, (size, *x.shape[1:])), t, size)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error) or not tried:
-                raise
-            break
-        tried.append((size, rate))
-        if len(tried) > 2 and rate < gain * max(r for _, r in tried[:-1]):
-            break
-        size *= 2
-    best = max(rate for _, rate in tried)
-    return next(s for s, rate in tried if rate >= best / max(gain, 1.0)), tried
-
-
-def concatenate(parts: Iterable[Inversion]) -> Inversion:
-    """Join the blocks of one inversion."""
-    blocks = list(parts)
-    arrays = [f.name for f in fields(Inversion) if f.name != "evaluations"]
-    joined = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in arrays}
-    return Inversion(**joined, evaluations=blocks[0].evaluations)

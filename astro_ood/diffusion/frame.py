@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from astro_ood.diffusion.denoiser import Denoiser
 
 Field = NDArray[np.float32]
-Channels = Literal["error", "replicate"]
-Fit = Literal["error", "pad"]
+BAND = (0.5, 2.0)
+Channels = Literal["error", "replicate", "stack"]
+Fit = Literal["error", "pad", "crop"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class Frame:
             Frozen network.
         shape : tuple of int
             (C, H, W) of the maps.
-        channels : {"error", "replicate"}
-            What one channel is to a network of several: refused, or the same values in each.
-        fit : {"error", "pad"}
-            What sides are that the network cannot take: refused, or filled up by reflection.
+        channels : {"error", "replicate", "stack"}
+            What one channel is to a network of several: refused, or the same values in each. Maps are stacked before they come here.
+        fit : {"error", "pad", "crop"}
+            What sides are that the network cannot take: refused, or filled up by reflection. Maps are cropped before they come here.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class Frame:
             )
             raise InputError("IN32", denoiser.name, f"maps have {c} channels, the network has {wanted}", remedy)
         sides = [_side(n, own, denoiser) for n, own in zip((h, w), denoiser.shape[1:], strict=True)]
-        if sides != [h, w] and (fit == "error" or 0 in sides):
+        if sides != [h, w] and (fit != "pad" or 0 in sides):
             raise InputError(
                 "IN31", denoiser.name, f"maps have {h} x {w} pixels, but {_sides(denoiser)}", "set `fit: pad`, or crop the maps"
             )
@@ -116,6 +117,11 @@ class Frame:
         nc, nh, nw = record["network_shape"]
         low, high = record["data_range"]
         return cls((c, h, w), (nc, nh, nw), (low, high))
+
+
+def usable_scale(scale: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether latents have the scale of noise, from their standard deviation over its expectation; NaN has not."""
+    return np.asarray((scale > BAND[0]) & (scale < BAND[1]))
 
 
 def _side(n: int, own: int, denoiser: Denoiser) -> int:

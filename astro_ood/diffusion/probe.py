@@ -13,13 +13,13 @@ for the maps that are not in the pilot. A race to ``n`` evaluations per directio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from astro_ood._log import logger
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.frame import Field
 from astro_ood.diffusion.methods import SOLVERS
@@ -113,14 +113,19 @@ def parse_tolerance(value: float | str) -> float:
     return number
 
 
+def pilot_rows(n: int, micro_batch: int = PILOT) -> NDArray[np.int64]:
+    """Rows of a pilot of `n` maps, evenly over them: at most `PILOT`, and no more than a micro-batch."""
+    return np.linspace(0, n - 1, min(n, micro_batch, PILOT)).round().astype(np.int64)
+
+
 def probe(
     denoiser: Denoiser,
     x: Field,
     tolerance: float,
     *,
     t_0: float | None = None,
-    solvers: Sequence[str] = CANDIDATES,
-    most_evaluations: int = MOST_EVALUATIONS,
+    solver: str | None = None,
+    most_evaluations: int | None = None,
 ) -> Probe:
     """Choose solver and number of evaluations for a tolerance.
 
@@ -134,10 +139,10 @@ def probe(
         Largest round trip and latent error, in standard deviations of map and latent.
     t_0 : float, optional
         Time inverted to, in the network's own time; the preset's by default.
-    solvers : sequence of str
-        Keys of `SOLVERS` that take part.
-    most_evaluations : int
-        Most evaluations per direction.
+    solver : str, optional
+        Key of `SOLVERS`, instead of a race of the `CANDIDATES`.
+    most_evaluations : int, optional
+        Most evaluations per direction, `MOST_EVALUATIONS` by default.
 
     Returns
     -------
@@ -148,18 +153,21 @@ def probe(
     ConfigError
         CF44: fewer evaluations than the coarsest candidate takes.
     """
-    pilot = x[np.linspace(0, len(x) - 1, min(len(x), PILOT)).round().astype(int)]
-    presets = [choose("fast", denoiser.schedule, t_0=t_0, solver=name) for name in solvers]
+    pilot = x[pilot_rows(len(x))]
+    most_evaluations = MOST_EVALUATIONS if most_evaluations is None else most_evaluations
+    presets = [choose("fast", denoiser.schedule, t_0=t_0, solver=name) for name in ([solver] if solver else CANDIDATES)]
     runners = [_Runner(denoiser, pilot, replace(preset, name=TOLERANCE)) for preset in presets]
     least = min(runner.cost(COARSEST) for runner in runners)
     if most_evaluations < least:
-        raise ConfigError("CF44", "most_evaluations", f"found {most_evaluations}, expected at least {least}", "allow more")
+        raise ConfigError("CF44", "n_steps", f"found {most_evaluations}, expected at least {least}", "allow more")
     _race(runners, MARGIN * tolerance, most_evaluations)
     tried = [(row, runner) for runner in runners for row in runner.rows]
     enough = [(row.evaluations, row.error, i) for i, (row, _) in enumerate(tried) if row.error <= MARGIN * tolerance]
     closest = min((row.error, row.evaluations, i) for i, (row, _) in enumerate(tried))
     row, runner = tried[min(enough, default=closest)[-1]]
     rows = tuple(row for row, _ in sorted(tried, key=lambda pair: pair[0].evaluations))
+    if not enough:
+        logger.warning("no solver within %d evaluations meets %.3g; going on with the best", most_evaluations, tolerance)
     return Probe(runner.preset(row.evaluations), tolerance, bool(enough), rows, sum(runner.spent for runner in runners))
 
 

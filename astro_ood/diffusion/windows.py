@@ -59,8 +59,8 @@ class Windowed(Denoiser):
             name=inner.name,
             sha256=inner.sha256,
             card=inner.card,
-            device=inner.device,
         )
+        self.runner = inner.runner
 
     def to(self, device: torch.device, execution: Execution | None = None) -> Denoiser:
         """Make the inner network ready; this one only joins."""

@@ -19,6 +19,7 @@ from astro_ood.stores import RunPaths, complete_shards, manifest_hash
 
 if TYPE_CHECKING:
     from astro_ood.diffusion.denoiser import Denoiser
+    from astro_ood.diffusion.presets import Preset
 
 MAP_DIMS = ("item", "channel", "y", "x")
 LATENT_DIMS = ("item", "latent_channel", "latent_y", "latent_x")
@@ -36,6 +37,16 @@ def network(config: Config) -> Denoiser:
     torch.set_num_threads(model.threads)
     execution = Execution(model.precision, model.channels_last, model.compiled, model.graphs)
     return open_model(model.name, model.arch, model.card, device=model.device, execution=execution, window=model.window)
+
+
+def configured(config: Config, model: Denoiser, t_0: float | None = None) -> Preset:
+    """Solver and grid as the configuration says; for a tolerance, which a probe meets, those of `fast`."""
+    from astro_ood.diffusion import presets
+
+    settings = config.inversion
+    name = "fast" if settings.preset == presets.TOLERANCE else settings.preset
+    times = settings.t_0 if t_0 is None else t_0
+    return presets.choose(name, model.schedule, n_steps=settings.n_steps, t_0=times, solver=settings.solver)
 
 
 def identity(model: Denoiser) -> Mapping[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,20 @@ from astro_ood.api import generate
 from astro_ood.api.run import load_latents
 from astro_ood.api.types import Latents, Origin
 from astro_ood.config import Config
-from astro_ood.diffusion import engine, presets
+from astro_ood.diffusion import presets
+from astro_ood.diffusion.batching import MicroBatch, largest_micro_batch
+from astro_ood.diffusion.engine import Census, invert_blocks
 from astro_ood.diffusion.frame import Field, Frame
-from astro_ood.diffusion.probe import parse_tolerance
-from astro_ood.diffusion.probe import probe as probe_solvers
+from astro_ood.diffusion.presets import TOLERANCE
+from astro_ood.diffusion.probe import PILOT, parse_tolerance, pilot_rows
+from astro_ood.diffusion.probe import probe as race
 from astro_ood.latents import criteria, geometry
 from astro_ood.maps import Stretch
 from astro_ood.stages.common import (
     LATENT_DIMS,
     MAP_DIMS,
     blocks,
+    configured,
     drop_surplus,
     identity,
     inputs,
@@ -47,17 +50,15 @@ from astro_ood.stores import (
 
 if TYPE_CHECKING:
     from astro_ood.diffusion.denoiser import Denoiser
+    from astro_ood.diffusion.engine import Inversion
     from astro_ood.diffusion.presets import Preset
 
-LARGEST_PILOT = 8
 PER_MAP = ("round_trip", "latent_error", "latent_scale", "channel_spread")
 
 
 def frame_of(model: Denoiser, fields: Store) -> Frame:
     """How the maps of a run meet the network."""
-    attrs, shape = fields.attrs, tuple(fields.manifest.arrays["field"].shape[1:])
-    # three maps in one image were stacked before
-    return Frame.of(model, shape, "error" if attrs["channels"] == "stack" else attrs["channels"], attrs["fit"])
+    return Frame.of(model, tuple(fields.manifest.arrays["field"].shape[1:]), fields.attrs["channels"], fields.attrs["fit"])
 
 
 def normalised(fields: Store, items: NDArray[np.int64]) -> Field:
@@ -67,30 +68,28 @@ def normalised(fields: Store, items: NDArray[np.int64]) -> Field:
 
 def probe(config: Config, *, overwrite: bool = False) -> None:
     """Choose what the configuration leaves to a probe (solver and steps for a tolerance, micro-batch); write `probe`."""
-    paths, settings = RunPaths(config.run), config.inversion
+    paths, settings, micro_batch = RunPaths(config.run), config.inversion, config.model.micro_batch
     fields, model = open_store(paths.fields, stage="fields"), network(config)
-    frame = frame_of(model, fields)
-    pilot = frame.to_network(normalised(fields, np.flatnonzero(np.array(fields.attrs["split"]) == "inverted")[:LARGEST_PILOT]))
-    chosen = presets.choose("fast", model.schedule, t_0=settings.t_0)
+    inverted = np.flatnonzero(np.array(fields.attrs["split"]) == "inverted")
+    rows = inverted[pilot_rows(len(inverted), PILOT if micro_batch == "auto" else micro_batch)]
+    pilot = frame_of(model, fields).to_network(normalised(fields, rows))
     attrs: dict[str, Any] = {}
-    rows: dict[str, Variable] = {}
-    if settings.preset == "tolerance":
+    variables: dict[str, Variable] = {}
+    if settings.preset == TOLERANCE:
         tolerance = parse_tolerance(settings.tolerance)
-        found = probe_solvers(model, pilot, tolerance, t_0=settings.t_0)
+        found = race(model, pilot, tolerance, t_0=settings.t_0, solver=settings.solver, most_evaluations=settings.n_steps)
         chosen = found.preset
         table = [asdict(row) for row in found.rows]
-        rows = {key: Variable(np.array([row[key] for row in table]), ("tried",)) for key in table[0]}
+        variables = {key: Variable(np.array([row[key] for row in table]), ("tried",)) for key in table[0]}
         attrs |= {"tolerance": tolerance, "met": found.met}
-        if not found.met:
-            logger.warning("probe: nothing within the cap meets %.3g; going on with the best", tolerance)
-    micro_batch = config.model.micro_batch
+    else:
+        chosen = configured(config, model)
     if micro_batch == "auto":
-        micro_batch, tried = engine.largest_micro_batch(model, pilot, chosen.t_0)
-        attrs["micro_batches"] = tried
+        micro_batch, attrs["micro_batches"] = largest_micro_batch(model, pilot, chosen.t_0)
     attrs |= {"solver": chosen.solver, "n_steps": chosen.n_steps, "t_0": chosen.t_0, "micro_batch": micro_batch}
     write_store(
         paths.probe,
-        rows,
+        variables,
         stage="probe",
         attrs=attrs,
         settings=config.only("model", "inversion"),
@@ -103,94 +102,64 @@ def probe(config: Config, *, overwrite: bool = False) -> None:
 
 def way(config: Config, paths: RunPaths, model: Denoiser) -> tuple[Preset, int]:
     """Solver, grid and micro-batch of a run: as configured, or as its probe chose."""
-    settings = config.inversion
-    found = open_store(paths.probe, stage="probe").attrs if config.probes else {}
-    if settings.preset == "tolerance":
-        solver, n_steps = found["solver"], found["n_steps"]
-    else:
-        solver, n_steps = settings.solver, settings.n_steps
-    chosen = presets.choose(settings.preset, model.schedule, n_steps=n_steps, t_0=settings.t_0, solver=solver)
-    return chosen, int(found.get("micro_batch", config.model.micro_batch))
+    if not config.probes:
+        assert config.model.micro_batch != "auto"
+        return configured(config, model), config.model.micro_batch
+    found = open_store(paths.probe, stage="probe").attrs
+    name = config.inversion.preset
+    chosen = presets.choose(name, model.schedule, n_steps=found["n_steps"], t_0=found["t_0"], solver=found["solver"])
+    return chosen, int(found["micro_batch"])
 
 
 def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
     """Invert one shard of the maps; write `latents/<shard>`."""
-    paths, settings = RunPaths(config.run), config.inversion
-    fields = open_store(paths.fields, stage="fields")
-    attrs, stretch = fields.attrs, Stretch.from_dict(fields.attrs["stretch"])
-    items = shard_items(len(attrs["ids"]), settings.shards, shard)
-    model = network(config)
-    frame = frame_of(model, fields)
+    paths, settings, label = RunPaths(config.run), config.inversion, f"invert shard {shard}"
+    fields, model = open_store(paths.fields, stage="fields"), network(config)
+    items = shard_items(len(fields.attrs["ids"]), settings.shards, shard)
     chosen, micro_batch = way(config, paths, model)
-    batches = engine.MicroBatch(micro_batch)
     times = [presets.published_t_0(model.schedule)] if settings.check_t_0 is None else settings.check_t_0
     checks = [presets.choose(chosen.name, model.schedule, n_steps=chosen.n_steps, t_0=t, solver=chosen.solver) for t in times]
-    scale = attrs["pixel_scale"]
-    origin = Origin(
-        preset=chosen.name,
-        solver=chosen.solver,
-        n_steps=chosen.n_steps,
-        t_0=chosen.t_0,
-        model=model.name,
-        model_sha256=model.sha256,
-        micro_batch=micro_batch,
-        frame=frame,
-        stretch=stretch,
-        unit=fields.unit("field"),
-        header=attrs["headers"][0],
-        pixel_scale=tuple(scale) if scale else None,
-    )
-    drop_surplus(paths.root / "latents", settings.shards)
-    n = len(items)
-    specs = {
-        "z": ArraySpec((n, *frame.network_shape), np.float32, LATENT_DIMS),
-        "reconstruction": ArraySpec((n, *frame.shape), stretch.dtype, MAP_DIMS, fields.unit("field")),
-        **{name: ArraySpec((n,), np.float64, ("item",)) for name in PER_MAP},
-        "round_trip_check": ArraySpec((n, len(times)), np.float64, ("item", "check_t_0")),
-    }
+    origin = _origin(fields, model, chosen, micro_batch)
+    batches, census = MicroBatch(micro_batch), Census("inversion", len(items))
+    todo = list(blocks(items, micro_batch))
     kept: list[int] = []
+    drop_surplus(paths.root / "latents", settings.shards)
     with (
-        share_in_network(f"invert shard {shard}", model),
+        share_in_network(label, model),
         StoreWriter(
             paths.latents(shard),
-            specs,
+            _arrays(origin, len(items), len(times)),
             stage="latents",
             settings=config.only("model", "inversion"),
             inputs=inputs(paths, paths.fields, *([paths.probe] if config.probes else [])),
             model=identity(model),
             overwrite=overwrite,
         ) as writer,
-        closing(
-            _inversions(model, fields, items, chosen, frame, batches, settings.estimates, f"invert shard {shard}")
-        ) as inversions,
+        closing(prefetch(normalised(fields, block) for block in todo)) as maps,
     ):
-        seen = 0
-        for block, x, found in inversions:
-            good = found.require_usable()
-            trips = np.full((len(block), len(times)), np.nan)
-            n_checked = max(0, min(len(block), settings.estimates - seen))
-            for column, preset in enumerate(checks if n_checked else ()):
-                label = f"check at t_0 = {preset.t_0:g}"
-                trips[:n_checked, column] = engine.invert(
-                    model, x[:n_checked], preset, frame=frame, micro_batch=batches, estimate_error=False, label=label
-                ).round_trip
-            values = {
-                "z": found.z,
-                "reconstruction": stretch.inverse(found.reconstruction).astype(stretch.dtype),
-                **{name: getattr(found, name) for name in PER_MAP},
-                "round_trip_check": trips,
-            }
-            for name, rows in values.items():
+        inversions = invert_blocks(
+            model,
+            maps,
+            chosen,
+            frame=origin.frame,
+            total=len(items),
+            checks=checks,
+            micro_batch=batches,
+            estimates=settings.estimates,
+            label=label,
+        )
+        for block, found in zip(todo, inversions, strict=True):
+            good = census.usable(found)
+            for name, rows in _rows(found, origin).items():
                 writer.write(name, len(kept), rows[good])
             kept.extend(int(i) for i in block[good])
-            seen += len(block)
         writer.finish(
             rows=len(kept),
             attrs={
                 "items": kept,
                 "left_out": sorted(set(items.tolist()) - set(kept)),
                 "n_shards": settings.shards,
-                "ids": [attrs["ids"][i] for i in kept],
+                "ids": [fields.attrs["ids"][i] for i in kept],
                 "origin": origin.to_dict(),
                 "evaluations": chosen.evaluations_up,
                 "micro_batch_used": batches.size,
@@ -202,30 +171,40 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
     logger.info("invert: round trip %.2f %% (median of shard %d)", 100 * np.median(trips), shard)
 
 
-def _inversions(
-    model: Denoiser,
-    fields: Store,
-    items: NDArray[np.int64],
-    chosen: Preset,
-    frame: Frame,
-    batches: engine.MicroBatch,
-    estimates: int,
-    label: str,
-) -> Generator[tuple[NDArray[np.int64], Field, engine.Inversion]]:
-    """Items, maps and inversions, block by block, the next block read ahead."""
-    passed: list[tuple[NDArray[np.int64], Field]] = []
+def _origin(fields: Store, model: Denoiser, chosen: Preset, micro_batch: int) -> Origin:
+    scale = fields.attrs["pixel_scale"]
+    return Origin.of(
+        model,
+        chosen,
+        micro_batch=micro_batch,
+        frame=frame_of(model, fields),
+        stretch=Stretch.from_dict(fields.attrs["stretch"]),
+        unit=fields.unit("field"),
+        header=fields.attrs["headers"][0],
+        pixel_scale=tuple(scale) if scale else None,
+    )
 
-    def maps(ahead: Iterable[tuple[NDArray[np.int64], Field]]) -> Iterator[Field]:
-        for block, x in ahead:
-            passed.append((block, x))
-            yield x
 
-    with closing(prefetch((block, normalised(fields, block)) for block in blocks(items, batches.size))) as ahead:
-        for inversion in engine.invert_blocks(
-            model, maps(ahead), chosen, frame=frame, total=len(items), micro_batch=batches, estimates=estimates, label=label
-        ):
-            block, x = passed.pop()
-            yield block, x, inversion
+def _arrays(origin: Origin, n: int, n_checks: int) -> dict[str, ArraySpec]:
+    """Arrays of a store of latents."""
+    assert origin.stretch is not None
+    return {
+        "z": ArraySpec((n, *origin.frame.network_shape), np.float32, LATENT_DIMS),
+        "reconstruction": ArraySpec((n, *origin.frame.shape), origin.stretch.dtype, MAP_DIMS, origin.unit),
+        **{name: ArraySpec((n,), np.float64, ("item",)) for name in PER_MAP},
+        "round_trip_check": ArraySpec((n, n_checks), np.float64, ("item", "check_t_0")),
+    }
+
+
+def _rows(found: Inversion, origin: Origin) -> dict[str, NDArray[Any]]:
+    """Rows of those arrays, the reconstructions in physical units."""
+    assert origin.stretch is not None
+    return {
+        "z": found.z,
+        "reconstruction": origin.stretch.inverse(found.reconstruction).astype(origin.stretch.dtype),
+        **{name: getattr(found, name) for name in PER_MAP},
+        "round_trip_check": found.checks,
+    }
 
 
 def fit_prior(config: Config, *, overwrite: bool = False) -> None:

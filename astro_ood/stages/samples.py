@@ -11,7 +11,8 @@ from astro_ood._pipeline import prefetch
 from astro_ood.api import generate
 from astro_ood.api.types import FittedPrior, Origin
 from astro_ood.config import Config
-from astro_ood.diffusion import engine
+from astro_ood.diffusion.batching import MicroBatch
+from astro_ood.diffusion.engine import decode_blocks, finite_items
 from astro_ood.latents import prior
 from astro_ood.stages.common import (
     LATENT_DIMS,
@@ -81,7 +82,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
     items = shard_items(len(attrs["ids"]), settings.shards, shard)
     model = network(config)
     chosen = generate.preset_of(origin, model)
-    batches = engine.MicroBatch(origin.micro_batch)
+    batches = MicroBatch(origin.micro_batch)
     drop_surplus(paths.root / "samples", settings.shards)
     specs = {
         "field": ArraySpec((len(items), *origin.frame.shape), origin.stretch.dtype, MAP_DIMS, origin.unit),
@@ -103,7 +104,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
         ) as writer,
         closing(prefetch((store.load("z", block), block) for block in todo)) as latents,
     ):
-        found = engine.decode_blocks(
+        found = decode_blocks(
             model,
             latents,
             chosen,
@@ -115,7 +116,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             label=f"decode shard {shard}",
         )
         for block, (x, spread) in zip(todo, found, strict=True):
-            good = engine.finite_items(x)
+            good = finite_items(x)
             writer.write("field", len(kept), origin.stretch.inverse(x[good]).astype(origin.stretch.dtype))
             writer.write("channel_spread", len(kept), spread[good])
             kept.extend(int(i) for i in block[good])

@@ -1,6 +1,7 @@
 """The calls of `import astro_ood`, as its documentation writes them."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,23 @@ def test_maps_batches_and_arrays_are_the_same(maps, latents, model):
         assert np.isnan(found.latent_error).all()
     assert found.origin.unit == ""
     assert ao.decode(found[:2], model).to_maps()[0].data == pytest.approx(found.reconstruction[0], abs=1e-6)
+
+
+def test_latents_that_are_no_noise_stay_and_are_not_used(latents):
+    scale = latents.latent_scale.copy()
+    scale[[1, 4]] = [np.nan, 3.0]
+    z = latents.z.copy()
+    z[1] = np.nan
+    odd, rest = replace(latents, z=z, latent_scale=scale), latents[[0, 2, 3, 5, 6, 7]]
+    assert np.flatnonzero(~odd.usable).tolist() == [1, 4]
+    a, b = (ao.sample(some, 6, seed=1, criteria="none") for some in (odd, rest))
+    assert np.array_equal(a.z, b.z)
+    assert [odd.ids[i] for i in a.parents.ravel()] == [rest.ids[i] for i in b.parents.ravel()]
+    drawn = [ao.sample(ao.fit_prior(some), 2, seed=1, criteria="none") for some in (odd, rest)]
+    assert np.array_equal(drawn[0].z, drawn[1].z)
+    assert (drawn[0].parents == -1).all()
+    with pytest.raises(ao.AstroOodError, match=r"AOD-RN61.*none of 8"):
+        ao.fit_prior(replace(latents, latent_scale=np.full(8, 5.0)))
 
 
 def test_rows_of_latents(latents):

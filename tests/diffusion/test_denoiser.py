@@ -54,7 +54,7 @@ def test_half_precision_ends_where_noise_is_faint(model):
         model.to(torch.device("cpu"), Execution("bf16"))
         half = [model.eps(x, t) for t in (late, early)]
     finally:
-        model.to(torch.device("cpu"))
+        model.to(torch.device("cpu"), Execution())
     assert torch.equal(half[1], exact[1])
     assert not torch.equal(half[0], exact[0])
     torch.testing.assert_close(half[0], exact[0], rtol=0.1, atol=0.1)
@@ -66,7 +66,7 @@ def test_memory_layout_changes_rounding_alone(model):
     try:
         after = model.to(torch.device("cpu"), Execution(channels_last=True)).eps(x, 300.0)
     finally:
-        model.to(torch.device("cpu"))
+        model.to(torch.device("cpu"), Execution())
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
 
 

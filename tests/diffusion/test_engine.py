@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from astro_ood.diffusion import engine
+from astro_ood.diffusion.batching import MicroBatch, largest_micro_batch
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.diffusion.execution import pick_device
 from astro_ood.diffusion.frame import Frame
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.schedule import NoiseSchedule
@@ -97,12 +99,37 @@ def test_latents_that_are_no_noise_stop_the_run():
     found = engine.invert(diverging, uniform(8), choose("fast", NoiseSchedule.linear(), n_steps=8))
     assert not found.usable.any()
     with pytest.raises(RunError, match=r"RN61.*times the standard deviation of noise.*models check"):
-        found.require_usable()
+        engine.Census("inversion", 8).usable(found)
+
+
+def test_a_lost_item_counts_against_the_whole_run():
+    """One lost item of a block of eight is no reason to stop a run of 200; the third of the run is."""
+    x = uniform(200)
+    x[[7, 60, 150], 0, 3, 3] = np.nan
+    preset, model = choose("fast", NoiseSchedule.linear(), n_steps=4), white_noise()
+    frame, blocks = Frame.of(model, x.shape[1:]), [x[i : i + 8] for i in range(0, 200, 8)]
+    done = []
+    with pytest.raises(RunError, match=r"RN60.*3 of 200"):
+        done.extend(engine.invert_blocks(model, blocks, preset, frame=frame, total=200))
+    assert len(done) == 18
+
+
+def test_other_ways_are_measured_by_their_round_trip_alone():
+    x, model = uniform(6), white_noise()
+    preset = choose("fast", NoiseSchedule.linear(), n_steps=4)
+    checks = [choose("fast", NoiseSchedule.linear(), n_steps=4, t_0=t) for t in (300.0, 900.0)]
+    frame = Frame.of(model, x.shape[1:])
+    blocks = engine.invert_blocks(model, [x[:4], x[4:]], preset, frame=frame, total=6, checks=checks, estimates=5)
+    found = np.concatenate([inversion.checks for inversion in blocks])
+    for column, check in enumerate(checks):
+        own = engine.invert(model, x, check, estimate_error=False).round_trip
+        assert np.array_equal(found[:5, column], own[:5])
+    assert np.isnan(found[5]).all()
 
 
 def test_micro_batch_is_halved_where_the_memory_ends():
     preset = choose("fast", NoiseSchedule.linear(), n_steps=4)
-    batches = engine.MicroBatch(16)
+    batches = MicroBatch(16)
     small = engine.invert(white_noise(lambda n: n > 5), uniform(20), preset, micro_batch=batches)
     assert (batches.asked, batches.size) == (16, 4)
     whole = engine.invert(white_noise(), uniform(20), preset, micro_batch=16)
@@ -134,14 +161,14 @@ def test_blocks_change_no_bit():
 
 
 def test_largest_micro_batch_stops_where_the_memory_ends():
-    size, tried = engine.largest_micro_batch(white_noise(lambda n: n > 6), uniform(3), 500.0, gain=0.01)
+    size, tried = largest_micro_batch(white_noise(lambda n: n > 6), uniform(3), 500.0, gain=0.01)
     assert [n for n, _ in tried] == [1, 2, 4]
     assert size in (1, 2, 4)
 
 
 def test_unknown_device():
     with pytest.raises(ModelError, match="MD01"):
-        engine.pick_device("abacus")
+        pick_device("abacus")
 
 
 def test_network_is_frozen_and_has_no_fixed_size(model):

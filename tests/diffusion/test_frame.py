@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.denoiser import Denoiser
+from astro_ood.diffusion.execution import Execution
 from astro_ood.diffusion.frame import Frame
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.schedule import NoiseSchedule
@@ -92,6 +93,14 @@ def test_windows_that_the_network_cannot_take_are_refused():
     for model, window in ((network(), 18), (network(fixed_size=True), 32)):
         with pytest.raises(ModelError, match="MD60"):
             Windowed(model, window)
+
+
+def test_windows_keep_the_execution_of_the_network():
+    inner = network()
+    inner.to(torch.device("cpu"), Execution("bf16", channels_last=True))
+    windowed = Windowed(inner, 16)
+    assert windowed.execution == inner.execution == Execution("bf16", channels_last=True)
+    assert windowed.to(torch.device("cpu")).execution.precision == "bf16"
 
 
 def test_maps_larger_than_the_network_have_no_seams(model, hi4pi):

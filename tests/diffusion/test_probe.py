@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.probe import CANDIDATES, MARGIN, PILOT, Probe, parse_tolerance, probe
+from astro_ood.diffusion.probe import CANDIDATES, MARGIN, PILOT, Probe, parse_tolerance, pilot_rows, probe
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import integrate
 from astro_ood.errors import ConfigError
@@ -101,9 +101,21 @@ def test_where_nothing_meets_the_tolerance_the_best_is_taken_and_said(pilot):
     assert max(row.evaluations for row in result.rows) <= 30
 
 
+def test_a_solver_that_is_asked_for_races_alone(pilot):
+    denoiser, maps = pilot
+    result = probe(denoiser, maps, 0.1, solver="heun")
+    assert {row.solver for row in result.rows} == {result.preset.solver} == {"heun"}
+
+
+def test_pilots_are_spread_over_the_maps():
+    assert pilot_rows(3).tolist() == [0, 1, 2]
+    assert pilot_rows(71).tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert pilot_rows(71, micro_batch=2).tolist() == [0, 70]
+
+
 def test_a_cap_below_the_coarsest_candidate_is_refused(pilot):
     denoiser, maps = pilot
-    with pytest.raises(ConfigError, match="AOD-CF44 most_evaluations"):
+    with pytest.raises(ConfigError, match="AOD-CF44 n_steps"):
         probe(denoiser, maps, 0.01, most_evaluations=3)
 
 

@@ -61,6 +61,25 @@ def test_a_probe_decides_once_for_all_shards(maps, tiny_network):
     assert done.fields.shape[2:] == (28, 28)
 
 
+def test_a_probe_keeps_to_solver_and_cap(maps, tiny_network):
+    inversion = {"preset": "tolerance", "tolerance": "1e-7", "n_steps": 20, "solver": "heun"}
+    config = make(maps, tiny_network[0], {"crop": 4}, inversion=inversion)
+    stages.prepare(config)
+    stages.probe(config)
+    store = open_store("results/run/probe")
+    assert store.attrs["solver"] == "heun"
+    assert store.load("evaluations").max() <= 20
+    assert not store.attrs["met"]
+
+
+def test_a_probe_of_the_micro_batch_leaves_the_solver_alone(maps, tiny_network):
+    config = make(maps, tiny_network[0], {"crop": 4}, {"micro_batch": "auto"}, {"preset": "paper", "n_steps": 12})
+    stages.prepare(config)
+    stages.probe(config)
+    attrs = open_store("results/run/probe").attrs
+    assert (attrs["solver"], attrs["n_steps"], attrs["t_0"]) == ("ddim", 12, 900)
+
+
 def test_one_map_in_three_channels(maps, tiny_three):
     done = run(make(maps, tiny_three, {"channels": "replicate", "fit": "pad"}))
     assert done.latents.shape[1:] == (3, 32, 32)
