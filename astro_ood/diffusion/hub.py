@@ -20,6 +20,7 @@ from astro_ood.diffusion import weights
 from astro_ood.diffusion.denoiser import Denoiser, Network
 from astro_ood.diffusion.execution import Execution, pick_device
 from astro_ood.diffusion.nets import ARCHITECTURES
+from astro_ood.diffusion.nets.diffusers_unet import folder_card, weights_file
 from astro_ood.diffusion.schedule import make_schedule
 from astro_ood.diffusion.windows import Windowed
 from astro_ood.errors import ModelError
@@ -104,9 +105,9 @@ def open_model(
     else:
         path = _locate(str(name_or_path))
         beside = path.with_suffix(".json")
-        if given is None and path.is_file() and beside.is_file():
-            given, where = read_card(beside), beside
-        net, card, sha256 = (_open_folder if path.is_dir() else _open_file)(path, arch, dict(given or {}), where)
+        if given is None:
+            given, where = (read_card(beside), beside) if path.is_file() and beside.is_file() else ({}, path)
+        net, card, sha256 = _open_file(path, arch, given, where)
         name = path.stem
     opened = _denoiser(net, card, where, name, sha256)
     opened.to(pick_device(device), execution)
@@ -116,15 +117,12 @@ def open_model(
 def _denoiser(net: Network, card: dict[str, Any], where: object, name: str, sha256: str) -> Denoiser:
     if isinstance(net, torch.nn.Module):
         net.eval().requires_grad_(requires_grad=False)
+    schedule = make_schedule(card["schedule"], where)
     try:
-        schedule = make_schedule(card["schedule"])
         c, h, w = (int(n) for n in card["shape"])
         low, high = (float(v) for v in card["range"])
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        known = "schedule is" in str(error)
-        raise ModelError(
-            "MD53" if known else "MD02", where, f"schedule, shape or range cannot be used ({error})", "correct the card"
-        ) from None
+    except (TypeError, ValueError) as error:
+        raise ModelError("MD02", where, f"shape or range cannot be used ({error})", "correct the card") from None
     return Denoiser(
         net,
         schedule,
@@ -140,10 +138,14 @@ def _denoiser(net: Network, card: dict[str, Any], where: object, name: str, sha2
 
 
 def _open_file(path: Path, arch: str | None, given: dict[str, Any], where: object) -> tuple[Network, dict[str, Any], str]:
-    """Network, completed card and hash of one file of weights."""
-    sha256 = _check_hash(path, given.get("sha256"))
+    """Network, completed card and hash of one file of weights, which a folder names."""
+    card: dict[str, Any] = given if _is_card(given) or not given else {"network": given}
+    if path.is_dir():
+        if (arch or card.get("arch") or FOLDER) != FOLDER:
+            raise ModelError("MD51", path, "a folder is a diffusers network, no other", f"leave arch out, or say {FOLDER}")
+        path, card = weights_file(path), folder_card(path, card)
+    sha256 = _check_hash(path, card.get("sha256"))
     state = weights.read_state(path)
-    card = given if _is_card(given) else ({"network": given} if given else {})
     named = arch or card.get("arch")
     arch = str(named) if named else weights.guess_architecture(state)
     if arch is None:
@@ -153,31 +155,20 @@ def _open_file(path: Path, arch: str | None, given: dict[str, Any], where: objec
     kind = ARCHITECTURES[arch]
     if "network" not in card:
         if kind.arguments_from is None:
-            raise ModelError(
-                "MD02", path, f"no card says the arguments of this {arch} network", "give `config:`, a card or arguments"
-            )
+            remedy = "give `config:`, a card or arguments; of a diffusers network, give the folder"
+            raise ModelError("MD02", path, f"no card says the arguments of this {arch} network", remedy)
         card = {**kind.arguments_from(state), **card}
     try:
         with torch.device("meta"):  # the weights bring their own memory
             net = kind.build(card["network"])
-    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError, KeyError) as error:
+    except ModelError:
+        raise
+    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError, LookupError) as error:
         raise ModelError("MD02", where, f"no {arch} network can be built ({error})", "repair its arguments") from None
     weights.fit_state(net, state, where=path, arch=arch)
     c = net.channels
     own = {"shape": [c, net.image_size, net.image_size]} if getattr(net, "image_size", None) else {}
     return net, _complete({**own, **card, "arch": arch, "network": net.config}, where), sha256
-
-
-def _open_folder(path: Path, arch: str | None, given: dict[str, Any], where: object) -> tuple[Network, dict[str, Any], str]:
-    """Network, completed card and hash of a diffusers folder."""
-    from astro_ood.diffusion.nets.diffusers_unet import folder_card, open_folder, weights_file
-
-    if arch not in (None, FOLDER):
-        raise ModelError("MD51", path, f"a folder is a diffusers network, not '{arch}'", f"leave arch out, or say {FOLDER}")
-    sha256 = _check_hash(weights_file(path), given.get("sha256"))
-    keys = ("schedule", "parameterisation", "range")
-    said: dict[str, Any] = {key: given[key] for key in keys if key in given}
-    return open_folder(path), _complete({**folder_card(path), **said, "arch": FOLDER}, where), sha256
 
 
 def _is_card(given: Mapping[str, Any]) -> bool:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astro_ood.errors import ModelError
+
 Array = NDArray[np.float64]
 Grid = Literal["published", "log_snr"]
 CLEAN = -1.0
@@ -173,13 +175,20 @@ class ContinuousSchedule(NoiseSchedule):
         return np.linspace(self.first, stop, n)
 
 
-def make_schedule(description: Mapping[str, Any]) -> NoiseSchedule:
+def make_schedule(description: Mapping[str, Any], where: object = "schedule") -> NoiseSchedule:
     """Schedule that a card describes: ``kind`` linear, cosine, betas or vp, and the arguments of that kind.
+
+    Parameters
+    ----------
+    description : mapping
+        What the card says under `schedule`.
+    where : object
+        The card, for the message.
 
     Raises
     ------
-    ValueError, TypeError
-        An unknown kind, unknown or impossible arguments.
+    ModelError
+        MD53: an unknown kind. MD02: unknown or impossible arguments.
     """
     kinds: dict[str, Callable[..., NoiseSchedule]] = {
         "linear": NoiseSchedule.linear,
@@ -187,8 +196,11 @@ def make_schedule(description: Mapping[str, Any]) -> NoiseSchedule:
         "betas": NoiseSchedule.from_betas,
         "vp": ContinuousSchedule,
     }
-    arguments = {key: value for key, value in description.items() if key != "kind"}
-    kind = description.get("kind", "linear")
-    if kind not in kinds:
-        raise ValueError(f"schedule is {kind}, known are {', '.join(kinds)}")
-    return kinds[kind](**arguments)
+    try:
+        arguments = {**description}
+        kind = arguments.pop("kind", "linear")
+        if kind in kinds:
+            return kinds[kind](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelError("MD02", where, f"schedule cannot be used ({error})", "correct the card") from None
+    raise ModelError("MD53", where, f"schedule is {kind}, known are {', '.join(kinds)}", "correct the card")

@@ -28,7 +28,6 @@ MAX_BYTES = 8 << 30
 MAX_HEADER = 16 << 20
 MAX_RECORDS = 100_000
 FETCH_AGAIN = "fetch the weights again"
-_DIFFUSERS = "down_blocks.0.resnets.0.norm1.weight"
 
 # first bytes of each kind of file, its usual suffix, and of what is taken for weights by mistake
 _KINDS = (
@@ -103,12 +102,14 @@ def advice(state: Table, arch: str | None = None) -> str:
     """What to do with weights that do not fit architecture `arch`."""
     if "label_emb.weight" in state:
         return "this is a class-conditional network, which needs labels that maps have not: take the unconditional one"
-    if _DIFFUSERS in state:
-        return "this looks like a diffusers UNet2DModel: give the folder that holds its config.json"
     guess = guess_architecture(state)
     if guess is None:
         return f"this looks like none of {', '.join(ARCHITECTURES)}"
-    return "check the arguments of the network" if guess == arch else f"this looks like {guess}; try arch: {guess}"
+    if guess == arch:
+        return "check the arguments of the network"
+    if guess == "diffusers":
+        return "this looks like a diffusers UNet2DModel: give the folder that holds its config.json"
+    return f"this looks like {guess}; try arch: {guess}"
 
 
 def fit_state(net: nn.Module, state: Table, where: object, arch: str) -> None:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.nets.diffusers_unet import DiffusersUNet, folder_card, open_folder, read_scheduler, weights_file
+from astro_ood.diffusion.hub import open_model
+from astro_ood.diffusion.nets.diffusers_unet import DiffusersUNet, folder_card, read_scheduler, weights_file
 from astro_ood.diffusion.schedule import NoiseSchedule, make_schedule
 from astro_ood.diffusion.solver import DDIM, integrate
 from astro_ood.errors import ModelError
@@ -44,10 +45,12 @@ def folder(tmp_path):
 @pytest.fixture
 def denoiser(folder):
     """The same network behind our convention."""
-    card = folder_card(folder)
-    net = open_folder(folder)
-    shape = tuple(card["shape"])
-    return Denoiser(net, make_schedule(card["schedule"]), shape, parameterisation=card["parameterisation"], stride=net.stride)
+    return open_model(folder, device="cpu")
+
+
+def open_folder(folder):
+    """The network alone."""
+    return open_model(folder, device="cpu").net
 
 
 def noise(n=3, seed=0):
@@ -257,7 +260,7 @@ def test_missing_and_damaged_weights_are_refused(folder):
 def test_other_networks_are_refused(folder, change, code):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ModelError, match=f"AOD-{code}"):
+    with pytest.raises(ModelError, match=f"^AOD-{code}"):
         open_folder(folder)
 
 
@@ -269,10 +272,54 @@ def test_incomplete_folders_are_refused(folder, tmp_path):
         folder_card(tmp_path / "google/ddpm-cat-256")
 
 
-def test_without_the_package_the_remedy_is_named(monkeypatch):
+def test_what_the_caller_says_wins_over_the_folder(folder):
+    (folder / "scheduler_config.json").unlink()
+    said = {"schedule": {"kind": "cosine", "n": 50}, "parameterisation": "v", "range": [0, 1], "shape": [1, 32, 32]}
+    model = open_model(folder, config=said, device="cpu")
+    assert {key: model.card[key] for key in said} == said
+    assert model.card["network"]["sample_size"] == 16
+    with pytest.raises(ModelError, match=r"AOD-MD02.*scheduler_config"):
+        open_model(folder, config={"schedule": said["schedule"]})
+
+
+@pytest.mark.parametrize(
+    ("choice", "code"),
+    [({"arch": "ddpm"}, "MD51"), ({"config": {"arch": "ddpm"}}, "MD51"), ({"config": {"sha256": "0" * 64}}, "MD54")],
+)
+def test_what_a_folder_is_not_is_refused(folder, choice, code):
+    assert open_model(folder, arch="diffusers", device="cpu").card["arch"] == "diffusers"
+    with pytest.raises(ModelError, match=f"AOD-{code}"):
+        open_model(folder, **choice)
+
+
+def test_weights_alone_need_a_card(folder):
+    path = weights_file(folder)
+    with pytest.raises(ModelError, match=r"AOD-MD02.*diffusers network.*give the folder"):
+        open_model(path)
+    with pytest.raises(ModelError, match=r"AOD-MD51.*folder that holds its config.json"):
+        open_model(path, "anime", {"channels": 1, "width": 8, "multipliers": [1], "blocks": 1, "attention": [False]})
+    alone = open_model(path, config=folder_card(folder), device="cpu")
+    assert torch.equal(alone.raw(noise(), 9.0), open_model(folder, device="cpu").raw(noise(), 9.0))
+    rewrite(folder, lambda state: state.update({"unet.conv_in.bias": state["conv_in.bias"].clone()}))
+    with pytest.raises(ModelError, match="AOD-MD51"):
+        open_folder(folder)
+
+
+def test_constants_that_no_file_holds_are_there(folder):
+    """Kernels of blocks that resample, which are not saved."""
+    kinds = {"down_block_types": ["KDownBlock2D"] * 2, "up_block_types": ["KUpBlock2D"] * 2, "block_out_channels": [32, 64]}
+    theirs = diffusers.UNet2DModel(**TINY | kinds).eval()
+    theirs.save_pretrained(folder)
+    assert any("kernel" in name for name, _ in theirs.named_buffers())
+    with torch.no_grad():
+        expected = theirs(noise(), 9).sample
+    torch.testing.assert_close(open_folder(folder)(noise(), torch.tensor([9.0])), expected)
+
+
+def test_without_the_package_the_remedy_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(ModelError, match=r"AOD-MD58.*pip install 'astro-ood\[diffusers\]'"):
-        DiffusersUNet(**TINY)
+    with pytest.raises(ModelError, match=r"^AOD-MD58.*pip install 'astro-ood\[diffusers\]'"):
+        open_model(folder)
 
 
 def test_the_grid_of_the_oracle_is_the_one_meant():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astro_ood.diffusion.schedule import ContinuousSchedule, NoiseSchedule, make_schedule
+from astro_ood.errors import ModelError
 
 LINEAR = NoiseSchedule.linear()
 
@@ -109,15 +110,18 @@ def test_schedules_of_cards(description, expected):
 
 
 @pytest.mark.parametrize(
-    "description",
+    ("description", "code"),
     [
-        {"kind": "sigmoid"},
-        {"kind": "linear", "steps": 3},
-        {"kind": "betas", "betas": [2.0]},
-        {"kind": "vp", "last": -1},
-        {"kind": "vp"},
+        ({"kind": "sigmoid"}, "MD53"),
+        ({"kind": ["linear"]}, "MD02"),
+        ({"kind": "linear", "steps": 3}, "MD02"),
+        ({"kind": "betas", "betas": [2.0]}, "MD02"),
+        ({"kind": "vp", "last": -1}, "MD02"),
+        ({"kind": "vp"}, "MD02"),
+        ([], "MD02"),
+        ("linear", "MD02"),
     ],
 )
-def test_refuses_schedules_that_are_none(description):
-    with pytest.raises((ValueError, TypeError)):
-        make_schedule(description)
+def test_refuses_schedules_that_are_none(description, code):
+    with pytest.raises(ModelError, match=f"AOD-{code} card.json: schedule "):
+        make_schedule(description, "card.json")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from astro_ood.diffusion.nets import anime, galaxygrad
+from astro_ood.diffusion.nets import anime, diffusers_unet, galaxygrad
 from astro_ood.diffusion.nets.adm import ADMUNet
 from astro_ood.diffusion.nets.anime import FacesUNet
 from astro_ood.diffusion.nets.blocks import time_embedding
@@ -65,10 +66,9 @@ def _ddpm(network: Mapping[str, Any]) -> DDPMUNet:
 
 
 def _diffusers(network: Mapping[str, Any]) -> nn.Module:
-    """The library is loaded only where it is wanted."""
-    from astro_ood.diffusion.nets.diffusers_unet import DiffusersUNet
-
-    return DiffusersUNet(**network)
+    """Never on the meta device: kernels of some of its layers are in no file of weights."""
+    with torch.device("cpu"):
+        return diffusers_unet.DiffusersUNet(**network)
 
 
 def _card(schedule: dict[str, Any], parameterisation: str = "eps", **more: Any) -> dict[str, Any]:
@@ -119,6 +119,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         "UNet2DModel of the library diffusers (a folder; its weights alone need a card)",
         build=_diffusers,
         defaults=_card(_LINEAR),
-        signature=("unet.conv_in.weight", "unet.time_embedding.linear_1.weight"),
+        signature=("unet.down_blocks.0.resnets.0.norm1.weight",),
+        translate=diffusers_unet.named,
     ),
 }

@@ -3,23 +3,20 @@
 A folder holds what the network is (`config.json`), its weights and, beside them or in `scheduler/`, what it was trained with
 (`scheduler_config.json`). Only properties of the network are read from the last: betas and what is predicted. The rest are habits
 of a sampler, and two of diffusers' defaults, `clip_sample: true` and `timestep_spacing: leading`, break inversion silently. Nothing
-is downloaded: names are paths. Weights are loaded strictly here, because `from_pretrained` leaves missing ones at random values and
-only warns.
+is downloaded: names are paths. Weights are read and fitted as those of every other network, because `from_pretrained` leaves missing
+ones at random values and only warns.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from astro_ood.errors import ModelError
@@ -49,7 +46,8 @@ _SCHEDULERS = {
     "UniPCMultistepScheduler",
 }
 # names of attention weights before diffusers 0.15
-_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_RENAMED = re.compile(rf"(?<=\.)({'|'.join(_NEW_NAMES)})(?=\.(weight|bias)$)")
 
 
 class DiffusersUNet(nn.Module):
@@ -70,8 +68,9 @@ class DiffusersUNet(nn.Module):
     def __init__(self, **network: Any) -> None:
         super().__init__()
         _refuse_other_kinds(network)
+        library = _library()
         try:
-            self.unet = _library().UNet2DModel(**network)
+            self.unet = library.UNet2DModel(**network)
         except (TypeError, ValueError, KeyError) as error:
             raise ModelError("MD51", "config.json", f"diffusers cannot build this UNet2DModel ({error})", "check it") from None
         self.config = {key: list(v) if isinstance(v, tuple) else v for key, v in network.items()}
@@ -86,46 +85,22 @@ class DiffusersUNet(nn.Module):
         return out
 
 
-def open_folder(folder: str | Path) -> DiffusersUNet:
-    """Build the network of a local folder and load its weights strictly.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Folder of the network, or of a pipeline that holds it in `unet/`.
-
-    Returns
-    -------
-    DiffusersUNet
-        In evaluation mode, float32, without gradients.
-
-    Raises
-    ------
-    ModelError
-        Missing, damaged, unexpected or non-finite weights; see also :func:`folder_card`.
-    """
-    path = weights_file(folder)
-    net = DiffusersUNet(**_network(_home(folder)))
-    state = {f"unet.{_new_name(key)}": value.float() for key, value in _read_weights(path).items()}
-    expected = {key: value.shape for key, value in net.state_dict().items()}
-    wrong = sorted(k for k in expected.keys() | state.keys() if k not in state or expected.get(k) != state[k].shape)
-    if wrong:
-        shown = ", ".join(wrong[:10]) + (" ..." if len(wrong) > 10 else "")
-        raise ModelError("MD51", path, f"{len(wrong)} parameters do not fit config.json: {shown}", "fetch the whole folder again")
-    bad = sorted(key for key, value in state.items() if not torch.isfinite(value).all())
-    if bad:
-        raise ModelError("MD52", path, f"{len(bad)} tensors hold NaN or infinity, first {bad[0]}", "fetch the weights again")
-    net.load_state_dict(state)
-    return net.eval().requires_grad_(requires_grad=False)
+def named(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights of any version of diffusers under the names of `DiffusersUNet`; what has these names is handed on as it is."""
+    if any(key.startswith("unet.") for key in state):
+        return state
+    return {f"unet.{_RENAMED.sub(lambda old: _NEW_NAMES[old[0]], key)}": value for key, value in state.items()}
 
 
-def folder_card(folder: str | Path) -> dict[str, Any]:
+def folder_card(folder: str | Path, said: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a folder says of its network, as a model card without a hash.
 
     Parameters
     ----------
     folder : str or Path
         Folder of the network, or of a pipeline that holds it in `unet/`.
+    said : mapping, optional
+        Entries of the card that are known better: they are kept, and not looked for in the folder.
 
     Returns
     -------
@@ -139,21 +114,16 @@ def folder_card(folder: str | Path) -> dict[str, Any]:
     """
     home = _home(folder)
     network = _network(home)
-    size = network.get("sample_size")
-    if size is None:
-        raise ModelError("MD02", home / "config.json", "sample_size is not given", "add the side of the training maps in pixels")
-    height, width = (size, size) if isinstance(size, int) else (int(side) for side in size)
-    scheduler = _scheduler_file(home)
-    schedule, parameterisation = read_scheduler(_read_json(scheduler), scheduler)
-    return {
-        "arch": "diffusers_unet",
-        "network": network,
-        "schedule": schedule,
-        "parameterisation": parameterisation,
-        # a network that centres its input itself was trained on [0, 1]
-        "range": [0.0, 1.0] if network.get("center_input_sample") else [-1.0, 1.0],
-        "shape": [int(network.get("in_channels", 3)), height, width],
-    }
+    # a network that centres its input itself was trained on [0, 1]
+    low = 0.0 if network.get("center_input_sample") else -1.0
+    card = {"arch": "diffusers", "network": network, "range": [low, 1.0], **(said or {})}
+    if "shape" not in card:
+        card["shape"] = _shape(network, home / "config.json")
+    if not card.keys() >= {"schedule", "parameterisation"}:
+        scheduler = _scheduler_file(home)
+        schedule, parameterisation = read_scheduler(_read_json(scheduler), scheduler)
+        card = {"schedule": schedule, "parameterisation": parameterisation, **card}
+    return card
 
 
 def read_scheduler(settings: Mapping[str, Any], where: object) -> tuple[dict[str, Any], str]:
@@ -264,11 +234,19 @@ def _network(home: Path) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if not key.startswith("_")}
 
 
+def _shape(network: Mapping[str, Any], where: Path) -> list[int]:
+    size = network.get("sample_size")
+    if size is None:
+        raise ModelError("MD02", where, "sample_size is not given", "add the side of the training maps in pixels")
+    return [network.get("in_channels", 3), *(size if isinstance(size, list) else (size, size))]
+
+
 def _scheduler_file(home: Path) -> Path:
     for place in (home, home / "scheduler", home.parent / "scheduler"):
         if (place / "scheduler_config.json").is_file():
             return place / "scheduler_config.json"
-    raise ModelError("MD02", home, "no scheduler_config.json says which noise it was trained with", "add it or give `config:`")
+    remedy = "add it, or give `config:` with schedule and parameterisation"
+    raise ModelError("MD02", home, "no scheduler_config.json says which noise it was trained with", remedy)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -279,23 +257,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ModelError("MD02", path, "expected a JSON object", "fetch the folder again")
     return settings
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ModelError("MD50", path, "a pickle that holds more than weights", "save it as .safetensors") from None
-    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        raise ModelError("MD49", path, f"weights cannot be read ({error})", "fetch them again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError("MD49", path, "expected a dictionary of tensors", "save it as .safetensors")
-    return state
-
-
-def _new_name(key: str) -> str:
-    """Name of a parameter today; attention was renamed."""
-    *path, layer, kind = key.split(".")
-    return ".".join([*path, _OLD_NAMES[layer], kind]) if "attentions" in path and layer in _OLD_NAMES else key
