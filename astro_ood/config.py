@@ -94,6 +94,9 @@ class Model(Section):
         False, description="Compile the network for this machine (torch.compile; minutes before the first result)"
     )
     graphs: bool = Field(False, description="CUDA: replay one recorded graph for each evaluation")
+    onnx: bool = Field(
+        False, description="CPU, fp32: let onnxruntime evaluate the network (extra `onnx`; seconds to prepare in each job)"
+    )
     threads: int = Field(1, ge=1, le=256, description="CPU threads of a job; more jobs with one thread each are mostly faster")
     window: int | None = Field(
         None,

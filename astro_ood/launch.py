@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from astro_ood import config as config_
 from astro_ood._log import logger
 from astro_ood._resources import resource
 from astro_ood.config import Config
-from astro_ood.errors import ConfigError, InputError, RunError
+from astro_ood.errors import ConfigError, InputError, ModelError, RunError
 from astro_ood.maps import FileSummary, Readout, Stretch, inspect
 from astro_ood.maps.batch import FieldBatch
 from astro_ood.stores import RunLock
@@ -211,17 +212,33 @@ def plan_config(config: Config) -> Iterator[str]:
 
 def _faster(found: _Opened, t: float, micro_batch: int) -> Iterator[str]:
     """How other ways to execute the network compare with plain float32, on these maps."""
+    import torch
+
     from astro_ood.diffusion.batching import seconds_per_call
     from astro_ood.diffusion.execution import Execution
 
-    model, configured = found.model, found.model.execution
-    ways = {"plain": Execution(), "channels_last": Execution(channels_last=True), "bf16 and channels_last": Execution("bf16", True)}
-    seconds = {}
-    for name, execution in ways.items():
-        seconds[name] = seconds_per_call(model.to(model.device, execution), found.pilot, t, micro_batch)
-    model.to(model.device, configured)
-    for name in list(ways)[1:]:
-        yield f"{name} x {seconds['plain'] / seconds[name]:.1f}"
+    model, configured, threads = found.model, found.model.execution, torch.get_num_threads()
+    ways = {"channels_last": Execution(channels_last=True), "bf16 and channels_last": Execution("bf16", True)}
+    if model.device.type == "cpu":
+        ways["onnx"] = Execution(onnx=True)
+
+    def seconds(execution: Execution) -> float:
+        return seconds_per_call(model.to(model.device, execution), found.pilot, t, micro_batch)
+
+    try:
+        plain = seconds(Execution())
+        for name, execution in ways.items():
+            # not installed, or a network that cannot be exported
+            with suppress(ModelError):
+                yield f"{name} x {plain / seconds(execution):.1f}"
+        if model.device.type == "cpu" and (os.cpu_count() or 1) > 1:
+            torch.set_num_threads(1)
+            one = seconds(Execution())
+            torch.set_num_threads(2)
+            yield f"two threads x {one / seconds(Execution()):.1f}"
+    finally:
+        torch.set_num_threads(threads)
+        model.to(model.device, configured)
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import io
 import os
 import time
 import warnings
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.hub import open_model
+from astro_ood.diffusion.onnx import OnnxNetwork
 from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.solver import integrate
 
@@ -80,24 +80,7 @@ def frozen_script(net: torch.nn.Module, x: Tensor, t: Tensor) -> Call:
     return call
 
 
-def exported(net: torch.nn.Module, x: Tensor, t: Tensor, threads: int) -> Call:
-    """onnxruntime; shapes are fixed at export, weights stay float32."""
-    import onnxruntime
-
-    file = io.BytesIO()
-    torch.onnx.export(copy.deepcopy(net), (x, t), file, dynamo=True, verbose=False, external_data=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-
-    def call(x: Tensor, t: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, dict(zip(names, (x.numpy(), t.numpy()), strict=True)))[0])
-
-    return call
-
-
-def options(net: torch.nn.Module, x: Tensor, t: Tensor, args: argparse.Namespace, threads: int) -> dict[str, Call]:
+def options(net: torch.nn.Module, x: Tensor, t: Tensor, args: argparse.Namespace) -> dict[str, Call]:
     """All options that were asked for, ready for the shape of `x`; the first is the reference."""
     found = {
         "contiguous fp32": eager(net),
@@ -113,7 +96,7 @@ def options(net: torch.nn.Module, x: Tensor, t: Tensor, args: argparse.Namespace
                 name = f"channels_last {'bf16' if half else 'fp32'} compiled{' frozen' if freezing else ''}"
                 slow[name] = lambda half=half, freezing=freezing: compiled(net, half=half, freezing=freezing)
     if args.export:
-        slow["onnxruntime fp32"] = lambda: exported(net, x, t, threads)
+        slow["onnxruntime fp32"] = lambda: OnnxNetwork(net)
         slow["torch.jit frozen fp32"] = lambda: frozen_script(net, x, t)
     for name, make in slow.items():
         start = time.perf_counter()
@@ -192,7 +175,7 @@ def main() -> None:
         print(", ".join(f"{str(d).split('.')[1]} {rate:.0f} GFLOP/s" for d, rate in rates.items()))
         for batch in args.batches:
             x = maps[:batch].contiguous()
-            calls = options(net, x, t, args, threads)
+            calls = options(net, x, t, args)
             seconds = measure(calls, x, t, args.repeats)
             errors = {}
             if args.steps and batch == args.batches[-1] and threads == args.threads[0]:

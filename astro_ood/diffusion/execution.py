@@ -15,7 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from astro_ood.errors import ModelError
+from astro_ood.diffusion.onnx import OnnxNetwork
+from astro_ood.errors import ConfigError, ModelError
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 EXACT_BELOW = 0.1
@@ -37,16 +38,38 @@ class Execution:
         Whether `torch.compile` makes kernels for this network and batch shape (minutes before the first result).
     graphs : bool
         Whether one recorded CUDA graph replays a whole evaluation; without effect on a CPU.
+    onnx : bool
+        Whether onnxruntime evaluates the network: float32 on a CPU, in its own memory layout.
+
+    Raises
+    ------
+    ModelError
+        MD59: a precision that is not known.
+    ConfigError
+        CF44: onnx together with what it cannot do.
     """
 
     precision: Precision = "fp32"
     channels_last: bool = False
     compiled: bool = False
     graphs: bool = False
+    onnx: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ModelError("MD59", "precision", f"'{self.precision}' is not known", f"take one of {', '.join(PRECISIONS)}")
+        if self.onnx:
+            _require_plain("precision", self.precision, "fp32")
+            _require_plain("compiled", self.compiled, False)
+            _require_plain("graphs", self.graphs, False)
+
+
+def _require_plain(name: str, value: object, expected: object) -> None:
+    """Refuse what onnxruntime does not do."""
+    if value != expected:
+        found, wanted = (str(v).lower() for v in (value, expected))
+        problem = f"found {found} with onnx, expected {wanted}: onnxruntime computes float32 on a CPU by kernels of its own"
+        raise ConfigError("CF44", name, problem, f"set {name}: {wanted}, or leave onnx out")
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -102,11 +125,13 @@ class Runner:
 
     def __init__(self, net: Callable[[Tensor, Tensor], Tensor], device: torch.device, execution: Execution) -> None:
         self.device, self.execution, self.evaluations = device, execution, 0
+        if execution.onnx:
+            _require_plain("device", device.type, "cpu")
         self._layout = torch.channels_last if execution.channels_last else torch.contiguous_format
         if isinstance(net, torch.nn.Module):
             net.to(device)
             net.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._call = torch.compile(net, dynamic=False) if execution.compiled else net
+        self._call = torch.compile(net, dynamic=False) if execution.compiled else OnnxNetwork(net) if execution.onnx else net
         self._graphs: dict[tuple[int, ...], _Graph] = {}
         self._clock = _Clock(device)
 

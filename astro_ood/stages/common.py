@@ -35,7 +35,7 @@ def network(config: Config) -> Denoiser:
 
     model = config.model
     torch.set_num_threads(model.threads)
-    execution = Execution(model.precision, model.channels_last, model.compiled, model.graphs)
+    execution = Execution(model.precision, model.channels_last, model.compiled, model.graphs, model.onnx)
     return open_model(model.name, model.arch, model.card, device=model.device, execution=execution, window=model.window)
 
 
@@ -56,6 +56,7 @@ def identity(model: Denoiser) -> Mapping[str, str]:
         "sha256": model.sha256,
         "device": model.device.type,
         "precision": model.execution.precision,
+        "runtime": "onnxruntime" if model.execution.onnx else "torch",
     }
 
 
