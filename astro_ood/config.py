@@ -116,10 +116,13 @@ class Inversion(Section):
         "1%", description="tolerance: largest round-trip and latent error, in standard deviations of map and latent (0.01 or 1%)"
     )
     solver: Literal["ddim", "heun", "rk4", "ab2", "ab3", "dpm2m", "sqrt2m", "dpm3m", "unipc", "implicit"] | None = Field(
-        None, description="Solver instead of that of the preset fast or accurate; none for the preset's"
+        None, description="Solver instead of the preset's (tolerance: the only one tried); none for the preset's"
     )
     n_steps: int | None = Field(
-        None, ge=2, le=10_000, description="Evaluations per direction (paper: grid points); none for the preset's"
+        None,
+        ge=2,
+        le=10_000,
+        description="Evaluations per direction (paper: grid points; tolerance: at the most); none for the preset's",
     )
     t_0: float | None = Field(None, gt=0, description="Time inverted to, in the network's own time; none for the preset's")
     check_t_0: list[float] | None = Field(

@@ -206,7 +206,7 @@ def plan_config(config: Config) -> Iterator[str]:
     after = resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
     more = f"{max(0, after - memory) / 1e6:.1f} GB of them for {micro_batch} maps in the network"
     yield f"memory: {after / 1e6:.1f} GB for this probe, {more}; jobs of invert and decode need no more, whatever the number of maps"
-    yield f"execution: {', '.join(_faster(found, preset.t_0, micro_batch))} (model.channels_last, model.precision)"
+    yield f"execution: {', '.join(_faster(found, preset.t_0, micro_batch))} (model.channels_last, model.precision, model.onnx, model.threads)"
     yield f"network time: about {_duration(total)} on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
 
 

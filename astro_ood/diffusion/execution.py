@@ -132,7 +132,8 @@ class Runner:
             net.to(device)
             net.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._call = torch.compile(net, dynamic=False) if execution.compiled else OnnxNetwork(net) if execution.onnx else net
-        self._graphs: dict[tuple[int, ...], _Graph] = {}
+        self._graphs: dict[tuple[bool, torch.Size], _Graph] = {}
+        self._recorded = torch.Size()
         self._clock = _Clock(device)
 
     def __call__(self, x_t: Tensor, t: Tensor, *, exact: bool = False) -> Tensor:
@@ -147,7 +148,10 @@ class Runner:
             return _at_least_float32(self._call(x, time_))
 
     def _replay(self, x: Tensor, t: Tensor, exact: bool) -> Tensor:
-        key = (exact, *x.shape, *t.shape)
+        if x.shape != self._recorded:  # graphs hold their memory: those of another batch size give it back first
+            self._graphs.clear()
+            self._recorded = x.shape
+        key = (exact, t.shape)
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._call, x, t)
         return self._graphs[key](x, t)
