@@ -18,6 +18,7 @@ import typer
 
 from astro_ood import __version__
 from astro_ood import config as config_
+from astro_ood._yaml import read_yaml
 from astro_ood.config import Config
 from astro_ood.errors import AstroOodError, ConfigError
 
@@ -101,7 +102,7 @@ def init(
     text = propose_config(
         files, name=out.stem, model=model, hdu=chosen, dataset=dataset, skip=on_error is OnError.SKIP, strict=strict
     )
-    config_.parse(config_.read_yaml(text, out), out)
+    config_.parse(read_yaml(text, out), out)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists():
         raise ConfigError("CF02", out, "the file is there already", "delete it or give another --out")

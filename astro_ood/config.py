@@ -1,8 +1,7 @@
 """The configuration of a run: one class for each section of the YAML file.
 
 These classes are the only place where a setting, its unit, its default and its bounds are written down; `config/config.yaml` and
-`config/schema.json` are generated from them (`dump_yaml`, `dump_schema`). YAML is read strictly: a key that stands twice, an alias
-or a language tag is an error, and `1e-4` is a number.
+`config/schema.json` are generated from them (`dump_yaml`, `dump_schema`). YAML is read strictly (`astro_ood._yaml`).
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from astro_ood._yaml import read_text, read_yaml
 from astro_ood.errors import ConfigError, InputError
 
 Positive = Annotated[int, Field(ge=1)]
-MAX_CONFIG_BYTES = 1_000_000
 MAX_ARGUMENT_BYTES = 100_000
 
 
@@ -233,38 +231,6 @@ class Config(Section):
         return text
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without its surprises."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be one word", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.2: 1e-4 is a number; no, on, 12:30 and 010 are what they look like
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
-    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), [c if c != "\0" else "" for c in _first])
-
-
 def load(source: str | Path) -> Config:
     """Read a configuration from a YAML file, or from JSON text (as rules pass it).
 
@@ -279,16 +245,7 @@ def load(source: str | Path) -> Config:
         # the settings of a stage name the files only where the stage reads them
         return parse({"data": {"files": ["(read by an earlier stage)"]}, **raw} if isinstance(raw, Mapping) else raw, "settings")
     path = Path(source)
-    try:
-        if not path.is_file() and path.exists():
-            raise ConfigError("CF01", path, "not a regular file", "give a YAML file")
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError("CF01", path, "the file is over 1 MB, expected a short YAML file", "is it a configuration?")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        found = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError("CF01", path, f"cannot be read ({found})", "check the path") from None
-    return parse(read_yaml(text, path), path)
+    return parse(read_yaml(read_text(path), path), path)
 
 
 def _read_json(text: str) -> Any:
@@ -297,36 +254,6 @@ def _read_json(text: str) -> Any:
     except (ValueError, RecursionError) as error:
         problem = getattr(error, "msg", None) or "too deeply nested"
         raise ConfigError("CF43", "settings", f"not JSON: {problem}", "give a YAML file, or its content as JSON") from None
-
-
-def read_yaml(text: str, where: object) -> Any:
-    """Plain data of YAML text, strictly; `where` names it in errors."""
-    try:
-        raw = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else str(where)
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deeply nested"
-        raise ConfigError("CF43", at, f"not plain YAML: {problem}", "correct that line") from None
-    return {} if raw is None else raw
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Content of a YAML or JSON file that holds keys and values.
-
-    Raises
-    ------
-    ConfigError
-        Unreadable, not plain, or of another shape.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("CF01", path, f"cannot be read ({error})", "check the path") from None
-    raw = read_yaml(text, path)
-    if not isinstance(raw, dict):
-        raise ConfigError("CF43", path, f"expected keys and values, found {type(raw).__name__}", "see data/README.md")
-    return raw
 
 
 def parse(raw: Any, where: object) -> Config:

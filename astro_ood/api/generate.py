@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_ood._log import logger
+from astro_ood._yaml import read_mapping
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
-from astro_ood.config import read_mapping
 from astro_ood.diffusion import engine, hub, presets, probe
 from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from astro_ood import config as sections
+from astro_ood._yaml import read_yaml
 from astro_ood.config import Config, Criteria, Data, Decoding, Inversion, Model, Proposal, Validation, dump_yaml, load
 from astro_ood.errors import ConfigError
 
@@ -96,7 +97,7 @@ def test_every_setting_is_described():
 @given(config=configs, head=text)
 def test_round_trip(config, head):
     content = dump_yaml(config, head)
-    assert sections.parse(sections.read_yaml(content, "text"), "text") == config
+    assert sections.parse(read_yaml(content, "text"), "text") == config
     assert load(config.model_dump_json()) == config
 
 
@@ -107,7 +108,7 @@ def test_other_yaml_readers_find_the_same(config):
 
 
 def test_a_stage_sees_its_part_alone():
-    config = sections.parse(sections.read_yaml(MINIMAL, "t"), "t")
+    config = sections.parse(read_yaml(MINIMAL, "t"), "t")
     assert set(config.only("seed", "model")) == {"name", "seed", "model"}
     assert load(config.settings("model")).model == config.model
     other = config.model_copy(update={"title": "another"})
@@ -116,7 +117,7 @@ def test_a_stage_sees_its_part_alone():
 
 
 def test_nothing_can_be_changed_afterwards():
-    config = sections.parse(sections.read_yaml(MINIMAL, "t"), "t")
+    config = sections.parse(read_yaml(MINIMAL, "t"), "t")
     with pytest.raises(ValidationError):
         config.seed = 3
 
