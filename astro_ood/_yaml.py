@@ -95,11 +95,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     ConfigError
         Unreadable, not plain, or of another shape.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("CF01", path, f"cannot be read ({error})", "check the path") from None
-    raw = read_yaml(text, path)
+    raw = read_yaml(read_text(path), path)
     if not isinstance(raw, dict):
         raise ConfigError("CF43", path, f"expected keys and values, found {type(raw).__name__}", "see data/README.md")
     return raw

@@ -9,6 +9,9 @@ across the whole map is part of what is removed, and no periodic surrogate can h
 frequencies, the nearest that a periodic map has; otherwise the ranks, which impose the full variance, would raise *every*
 frequency (by factors of 2 to 3 for P ~ k^-3).
 
+`gaussian` makes Gaussian random fields with the mean spectrum of a set: what is known of the maps when two-point statistics are all that
+is known.
+
 Give the log map where the log is the natural variable: the spectrum that is kept is that of the values given.
 """
 
@@ -81,6 +84,34 @@ def iaaft(x: ArrayLike, n: int, rng: np.random.Generator, *, iterations: int = 1
         phase = np.where(size > 0, transform / np.where(size > 0, size, 1.0), 1.0)
         result = _by_rank(scipy.fft.irfft2(amplitude * phase, s=(height, width)), values)
     return result, parents.astype(np.int64)
+
+
+def gaussian(x: ArrayLike, n: int, rng: np.random.Generator) -> FloatArray:
+    """Gaussian random fields with the mean power spectrum of a set of maps.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, H, W)
+        Maps; their spectrum is averaged over the set and over mirror images, direction dependence along the axes included.
+    n : int
+        Number of fields.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (n, H, W)
+        Periodic; their means are normal, with the mean and the scatter of those of the maps.
+    """
+    maps = as_stack(x)
+    height, width = maps.shape[1:]
+    power = np.mean(_amplitudes(maps) ** 2, axis=0)
+    power = 0.5 * (power + np.roll(power[::-1], 1, axis=0))  # ky and -ky
+    white = scipy.fft.rfft2(rng.standard_normal((n, height, width))) / np.sqrt(height * width)
+    white[:, 0, 0] = 0.0
+    centres = maps.mean(axis=(1, 2))
+    scatter = centres.std(ddof=1) if len(maps) > 1 else 0.0
+    level = centres.mean() + scatter * rng.standard_normal(n)
+    return np.asarray(scipy.fft.irfft2(white * np.sqrt(power), s=(height, width)) + level[:, None, None])
 
 
 def augment(x: ArrayLike, n: int, rng: np.random.Generator, *, max_shift: float = 0.25) -> tuple[FloatArray, IntArray]:

@@ -3,8 +3,9 @@ import pytest
 from stats_support import gaussian_fields
 
 from astro_ood.stats.novelty import novelty
+from astro_ood.stats.onepoint import moments
 from astro_ood.stats.spectrum import log_power, power_spectrum
-from astro_ood.stats.surrogates import augment, iaaft, periodic_component
+from astro_ood.stats.surrogates import augment, gaussian, iaaft, periodic_component
 
 
 def test_periodic_component_of_a_periodic_map_is_nearly_the_map():
@@ -66,3 +67,25 @@ def test_augmented_maps_hold_only_values_of_their_parent(shape):
     np.testing.assert_array_equal(made.min(axis=(1, 2)) // 10_000, parents)
     np.testing.assert_array_equal(made.max(axis=(1, 2)) // 10_000, parents)
     assert len(np.unique(made[:, shape[0] // 2, shape[1] // 2])) > 30
+
+
+def test_gaussian_fields_have_the_spectrum_and_nothing_else():
+    rng = np.random.default_rng(4)
+    x = np.exp(gaussian_fields(40, rng, slope=2.5))
+    made = gaussian(x, 400, rng)
+    real, own = (power_spectrum(s, window=None).power for s in (periodic_component(x), made))
+    # the borders' jump, which a periodic field cannot have, sits in the lowest bin
+    error = np.abs(np.log(own.mean(axis=0) / real.mean(axis=0)))[1:]
+    spread = (real.std(axis=0) / real.mean(axis=0) / np.sqrt(40) + own.std(axis=0) / own.mean(axis=0) / np.sqrt(400))[1:]
+    assert (error < 4 * spread).all()
+    assert np.var(made, axis=(1, 2)).mean() == pytest.approx(np.var(x, axis=(1, 2)).mean(), rel=0.1)
+    shape = moments(made)
+    assert abs(shape[:, 2].mean()) < 5 * shape[:, 2].std() / 20
+    assert abs(shape[:, 0].mean() - x.mean()) < 4 * x.mean(axis=(1, 2)).std() / np.sqrt(400)
+    assert shape[:, 0].std() == pytest.approx(x.mean(axis=(1, 2)).std(ddof=1), rel=0.2)
+
+
+def test_gaussian_fields_keep_the_direction_of_their_maps():
+    stripes = np.random.default_rng(0).standard_normal((6, 1, 32)).repeat(32, axis=1)
+    made = gaussian(stripes, 5, np.random.default_rng(1))
+    assert np.abs(np.diff(made, axis=1)).max() < 1e-9 * np.abs(made).max()
