@@ -67,5 +67,5 @@ def _power(rows: Sequence[Row]) -> list[str]:
     if bars:
         low, high = (words.percent(np.expm1(b)) for b in (min(bars), max(bars)))
         size_ = low if low == high else f"{low} (at the best scale) to {high} (at the worst)"
-        text.append(f"A departure of the power spectrum below {size_} could not have been seen.")
+        text.append(f"A departure of the power spectrum below {size_} could have been missed.")
     return text

@@ -39,7 +39,7 @@ class Verdict:
         return self.headline
 
 
-def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.0) -> Verdict:
+def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5) -> Verdict:
     """Put the scores of one set into words.
 
     Parameters
@@ -49,7 +49,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.0
     name : str
         Set to judge.
     tolerance : float
-        Largest factor in P(k) that may go unseen (median over scales) in a set that is called usable.
+        Largest factor in P(k) that one comparison of five may miss (median over scales) for a set that is called usable.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
     row = own[0]
     few = min(row["n_real"], row["n_inverted"])
     least = heads["spectrum"]["p_min"]
-    sentences = [f"D{_hidden(hidden)[1:]} could not have been seen; no p below {least:.2g} can occur with these numbers of maps."]
+    sentences = [f"D{_hidden(hidden)[1:]} could have been missed; no p below {least:.2g} can occur with these numbers of maps."]
     if few < LEAST_MAPS:
         sentences.append(f"With fewer than {LEAST_MAPS} real maps on either side (here {few}) no set is called usable.")
     return sentences
@@ -160,7 +160,7 @@ def _undecided(own: list[Row], heads: dict[str, Row], hidden: float) -> str:
     groups = f"{row['n_real']} held-out and {row['n_inverted']} inverted maps" if row["held_out"] else f"{row['n_real']} real maps"
     short = tests * least > ALPHA or min(row["n_real"], row["n_inverted"]) < LEAST_MAPS
     attainable = f" no p below {least:.2g} can occur, and" if short else ""
-    return f"undecided: with {groups}{attainable} {_hidden(hidden)} could not have been seen"
+    return f"undecided: with {groups}{attainable} {_hidden(hidden)} could have been missed"
 
 
 def _usable(own: list[Row], hidden: float) -> str:
@@ -170,7 +170,7 @@ def _usable(own: list[Row], hidden: float) -> str:
     against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
     return (
         f"usable down to {_length(smallest)} for the power spectrum: no difference from {against} detected;"
-        f" {_hidden(hidden)} could not have been seen"
+        f" {_hidden(hidden)} could have been missed"
     )
 
 

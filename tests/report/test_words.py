@@ -93,7 +93,7 @@ def test_limits_state_numbers_power_and_what_is_open():
     assert "48 synthetic maps were all made from 6 real maps" in text
     assert "not below 0.011" in text
     assert "Minkowski functionals, bispectrum" in text
-    assert "below 42\u202f% could not have been seen" in text
+    assert "below 42\u202f% could have been missed" in text
 
 
 def test_what_disguises_text_is_replaced():

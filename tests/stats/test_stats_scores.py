@@ -43,7 +43,7 @@ def test_good_samples_are_usable(maps):
     assert head(rows, "novelty_nn")["verdict"] == head(rows, "novelty_copy")["verdict"] == "novel"
     result = verdict(rows)
     assert result.status == "usable"
-    assert "could not have been seen" in result.headline
+    assert "could have been missed" in result.headline
     assert "arcmin" in result.headline
 
 
