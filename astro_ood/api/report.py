@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from astro_ood import __version__
 from astro_ood.api.run import Run, real_maps
+from astro_ood.api.types import Scores
 from astro_ood.errors import StoreError
 from astro_ood.maps import Map, Stretch
 from astro_ood.maps.channels import unstack
@@ -42,7 +43,7 @@ def collect_report(run: Run, title: str) -> ReportData:
     """
     fields, prior = (open_store(path, stage=stage) for path, stage in ((run.paths.fields, "fields"), (run.paths.prior, "prior")))
     inverted, held_out = real_maps(run)
-    curves, scores = run.scores.curves, run.scores
+    scores = run.scores
     return ReportData(
         name=run.root.name,
         title=title or run.root.name,
@@ -54,31 +55,36 @@ def collect_report(run: Run, title: str) -> ReportData:
         ],
         verdict=Verdict(scores.status, scores.verdict, scores.sentences),  # type: ignore[arg-type]
         data=_data(run, fields, inverted, held_out),
-        inversion=_inversion(run, fields),
+        inversion=inversion_card(run),
         model=_model(run.latents.attrs["model_card"], prior),
-        latents=_latents(run, prior),
-        gallery=_gallery(run, inverted, held_out, log=curves["log"]),
-        spectra=Spectra(
-            k=np.array(curves["k"]),
-            k_unit=curves["k_unit"],
-            power={_NAMES.get(name, name): np.array(p) for name, p in curves["power"].items()},
-            power_unit=_power_unit(fields.unit("field"), curves),
-            floor=np.array([row["floor"] for row in _scales(scores.rows, "spectrum")], dtype=float),
-        ),
-        pdf=Pdf(np.array(curves["pdf_edges"]), {_NAMES.get(name, name): np.array(d) for name, d in curves["pdf"].items()}),
-        novelty=_novelty(curves["novelty"], run, inverted),
+        latents=latent_card(run),
+        gallery=gallery(run, SHOWN, 2 * SHOWN),
+        spectra=spectra_card(run),
+        pdf=pdf_card(run),
+        novelty=novelty_card(run),
         rows=scores.rows,
-        provenance=[_stage(entry) for entry in run.provenance["stores"]],
+        provenance=[*(_stage(entry) for entry in run.provenance["stores"]), *_evaluation(scores)],
     )
 
 
-def _power_unit(unit: str, curves: dict[str, Any]) -> str:
+def spectra_card(run: Run) -> Spectra:
+    """Power spectra of all sets, as `evaluate` found them."""
+    scores, curves = run.scores, run.scores.curves
     area = curves["k_unit"].removeprefix("cycles/")
-    return f"dex2 {area}2" if curves["log"] else f"({unit or 'value'})2 {area}2"
+    scales = [r for r in scores.rows if r["set"] == "synthetic" and r["statistic"] == "spectrum" and r["scale"] is not None]
+    return Spectra(
+        k=np.array(curves["k"]),
+        k_unit=curves["k_unit"],
+        power={_NAMES.get(name, name): np.array(p) for name, p in curves["power"].items()},
+        power_unit=f"dex2 {area}2" if curves["log"] else f"({run.fields.unit or 'value'})2 {area}2",
+        floor=np.array([row["floor"] for row in scales], dtype=float),
+    )
 
 
-def _scales(rows: list[dict[str, Any]], statistic: str) -> list[dict[str, Any]]:
-    return [r for r in rows if r["set"] == "synthetic" and r["statistic"] == statistic and r["scale"] is not None]
+def pdf_card(run: Run) -> Pdf:
+    """One-point densities of all sets, as `evaluate` found them."""
+    curves = run.scores.curves
+    return Pdf(np.array(curves["pdf_edges"]), {_NAMES.get(name, name): np.array(d) for name, d in curves["pdf"].items()})
 
 
 def _data(run: Run, fields: Store, inverted: list[Map], held_out: list[Map]) -> DataCard:
@@ -95,6 +101,7 @@ def _data(run: Run, fields: Store, inverted: list[Map], held_out: list[Map]) -> 
         files=attrs["files"],
         skipped=[{"path": path, "message": message} for path, message in attrs["skipped"]],
         notes=[*attrs["notes"], *_left_out(run)],
+        projection=str(attrs["headers"][0].get("CTYPE1", "")),
     )
 
 
@@ -117,11 +124,12 @@ def _left_out(run: Run) -> list[str]:
     return notes
 
 
-def _inversion(run: Run, fields: Store) -> InversionCard:
+def inversion_card(run: Run) -> InversionCard:
+    """Round trip and latent error of every real map."""
     store = open_shards(run.root / "latents", "latents")
     origin, times = store.attrs["origin"], store.attrs["check_t_0"]
     main, error, checks = (store.load(name) for name in ("round_trip", "latent_error", "round_trip_check"))
-    split = fields.attrs["split"]
+    split = run.fields.attrs["split"]
     rows = [
         {
             "id": name,
@@ -134,23 +142,36 @@ def _inversion(run: Run, fields: Store) -> InversionCard:
         }
         for i, (item, name) in enumerate(zip(store.items, store.attrs["ids"], strict=True))
     ]
-    return InversionCard(origin["preset"], origin["t_0"], origin["n_steps"], store.attrs["evaluations"], rows)
+    return InversionCard(
+        origin["preset"], origin["t_0"], origin["n_steps"], store.attrs["evaluations"], rows, origin["solver"], origin["frame"]
+    )
 
 
 def _model(card: dict[str, Any], prior: Store) -> dict[str, Any]:
     recorded = prior.manifest.model or {}
-    trained = card.get("trained_on", {})
     return {
         "name": recorded.get("name", ""),
         "sha256": recorded.get("sha256", ""),
         "licence": card.get("licence", "not stated"),
         "parameters": card.get("parameters", "not stated"),
-        "trained_on": f"photographs {', '.join(trained['photographs'])} ({trained['source']})" if trained else "not stated",
+        "trained_on": _trained_on(card.get("trained_on")),
     }
 
 
-def _latents(run: Run, prior: Store) -> LatentCard:
-    proposals = open_store(run.paths.proposals, stage="proposals")
+def _trained_on(stated: Any) -> str:
+    """What a card says of the training data: the embedded ones name photographs, others may say anything."""
+    if isinstance(stated, dict) and {"photographs", "source"} <= set(stated):
+        return f"photographs {', '.join(map(str, stated['photographs']))} ({stated['source']})"
+    if isinstance(stated, dict):
+        return ", ".join(f"{key}: {value}" for key, value in stated.items())
+    return str(stated) if stated else "not stated"
+
+
+def latent_card(run: Run) -> LatentCard:
+    """Geometry and spectra of the latents, and how new ones were made."""
+    prior, proposals = (
+        open_store(path, stage=stage) for path, stage in ((run.paths.prior, "prior"), (run.paths.proposals, "proposals"))
+    )
     z = np.asarray(run.latents)[_inverted_rows(run)]
     spectra = [power_spectrum(x[:, 0], window=None, n_bins=12) for x in (z, proposals.load("z"))]
     attrs = proposals.attrs
@@ -173,16 +194,18 @@ def _inverted_rows(run: Run) -> NDArray[np.bool_]:
     return np.array(run.fields.attrs["split"])[run.latents.attrs["items"]] == "inverted"
 
 
-def _gallery(run: Run, inverted: list[Map], held_out: list[Map], *, log: bool) -> Gallery:
+def gallery(run: Run, n_real: int, n_synthetic: int) -> Gallery:
+    """The first maps of every set, on the scale on which they are compared."""
+    inverted, held_out = real_maps(run)
     store = open_shards(run.root / "latents", "latents")
     rows = np.flatnonzero(_inverted_rows(run))
-    reconstructed = store.load("reconstruction", rows[:SHOWN]).reshape(-1, *inverted[0].shape[1:])[:SHOWN]
+    reconstructed = store.load("reconstruction", rows[:n_real]).reshape(-1, *inverted[0].shape[1:])[:n_real]
     back = {store.attrs["ids"][i] for i in rows}
-    synthetic = unstack(run.samples.to_maps())[: 2 * SHOWN]
+    synthetic = unstack(run.samples.to_maps())[:n_synthetic]
     shown = {
-        "real (held out)": held_out[:SHOWN],
+        "real (held out)": held_out[:n_real],
         # those that have a latent, so that each stands above its reconstruction
-        "real (inverted)": [m for m in inverted if m.name in back or m.name.rsplit("[", 1)[0] in back][:SHOWN],
+        "real (inverted)": [m for m in inverted if m.name in back or m.name.rsplit("[", 1)[0] in back][:n_real],
     }
     names = {label: [m.name for m in maps] for label, maps in shown.items()}
     stacks = [np.array([m.data[0] for m in maps]).reshape(-1, *inverted[0].shape[1:]) for maps in shown.values()]
@@ -192,11 +215,13 @@ def _gallery(run: Run, inverted: list[Map], held_out: list[Map], *, log: bool) -
         reconstructed=reconstructed,
         synthetic=np.array([m.data[0] for m in synthetic]),
         names={**names, "reconstructed": names["real (inverted)"], "synthetic": [m.name for m in synthetic]},
-        log=log,
+        log=run.scores.curves["log"] if run.paths.scores_json.is_file() else run.fields.attrs["stretch"]["kind"] == "log10",
     )
 
 
-def _novelty(record: dict[str, Any], run: Run, inverted: list[Map]) -> NoveltyCard:
+def novelty_card(run: Run) -> NoveltyCard:
+    """Distances to the nearest inverted maps, as `evaluate` found them, and the closest pairs."""
+    record, (inverted, _) = run.scores.curves["novelty"], real_maps(run)
     closest, samples = record["closest"], unstack(run.samples.to_maps())
     return NoveltyCard(
         ratio=record["ratio"],
@@ -215,3 +240,9 @@ def _stage(entry: dict[str, Any]) -> dict[str, Any]:
     if "problem" in entry:
         raise StoreError("ST02", entry["store"], entry["problem"], "run `astro-ood verify`")
     return {**entry, "inputs_ok": all(item["state"] == "current" for item in entry["inputs"].values())}
+
+
+def _evaluation(scores: Scores) -> list[dict[str, Any]]:
+    """The comparison as a stage beside the stores; nothing where it was not a stage that made the scores."""
+    known = {"stage": "evaluate", "created": None, "model": None, "inputs_ok": None}
+    return [{**known, **scores.record}] if scores.record else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astro_ood.api.types import Latents, Origin, Scores, table
+from astro_ood._html import extent, table
+from astro_ood.api import plots
+from astro_ood.api.types import Latents, Origin, Scores
 from astro_ood.errors import StoreError
 from astro_ood.maps import Map
 from astro_ood.maps.channels import unstack
@@ -19,8 +21,12 @@ from astro_ood.stores import RunPaths, ShardedStore, Store, open_shards, open_st
 from astro_ood.stores.provenance import provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import dask.array as da
+    import xarray as xr
     from astropy.wcs import WCS
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,15 @@ class View:
         Unit of the values, in astropy's spelling; empty for normalised ones.
     attrs : dict
         What was stored beside the array: ids, regions, split, stretch, headers, parents, ...
+    name : str
+        What it is: ``fields``, ``latents`` or ``samples``.
     """
 
     data: da.Array
     dims: tuple[str, ...]
     unit: str
-    attrs: dict[str, Any]
+    attrs: dict[str, Any] = field(repr=False)
+    name: str = "view"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,14 +86,31 @@ class View:
         rows = zip(values, self.ids, regions, self.headers, strict=True)
         return [Map(x, self.unit, name, region, "", h, None, tuple(scale) if scale else None) for x, name, region, h in rows]
 
+    def to_xarray(self) -> xr.DataArray:
+        """The same as an xarray DataArray, lazily: names of the items, offsets from the centre in arcmin, unit.
+
+        Raises
+        ------
+        ConfigError
+            xarray is not installed (CF04).
+        """
+        from astro_ood.api.labelled import array
+
+        return array(self)
+
     def _repr_html_(self) -> str:
-        return table(
-            "View", {"shape": dict(zip(self.dims, self.shape, strict=True)), "unit": self.unit or "none", "items": len(self)}
-        )
+        scale = self.attrs.get("pixel_scale")
+        rows = {
+            "shape": extent(self.dims, self.shape),
+            "unit": self.unit or "none",
+            "pixel": f"{scale[0]:.4g} x {scale[1]:.4g} arcmin" if scale else "scale not known",
+            "size": f"{self.data.nbytes / 1e6:.1f} MB, read when it is used",
+        }
+        return table(self.name, rows)
 
 
-def _view(store: Store | ShardedStore, name: str) -> View:
-    return View(store[name], store.dims(name), store.unit(name), store.attrs)
+def _view(store: Store | ShardedStore, array: str, name: str) -> View:
+    return View(store[array], store.dims(array), store.unit(array), store.attrs, name)
 
 
 @dataclass(frozen=True)
@@ -107,17 +133,17 @@ class Run:
     @cached_property
     def fields(self) -> View:
         """Real maps in physical units, inverted and held-out ones (``attrs["split"]``)."""
-        return _view(open_store(self.paths.fields, stage="fields"), "field")
+        return _view(open_store(self.paths.fields, stage="fields"), "field", "fields")
 
     @cached_property
     def latents(self) -> View:
         """Latents of all real maps."""
-        return _view(open_shards(self.root / "latents", "latents"), "z")
+        return _view(open_shards(self.root / "latents", "latents"), "z", "latents")
 
     @cached_property
     def samples(self) -> View:
         """Synthetic maps in physical units."""
-        return _view(open_shards(self.root / "samples", "samples"), "field")
+        return _view(open_shards(self.root / "samples", "samples"), "field", "samples")
 
     @cached_property
     def scores(self) -> Scores:
@@ -126,12 +152,79 @@ class Run:
         if not path.is_file():
             raise StoreError("ST01", path, "there are no scores yet", "let the run finish")
         record = json.loads(path.read_text(encoding="utf-8"))
-        return Scores(**{key: record[key] for key in ("rows", "verdict", "sentences", "status", "curves")})
+        scores = {key: record[key] for key in ("rows", "verdict", "sentences", "status", "curves")}
+        return Scores(**scores, record=record.get("record", {}))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What made each store of the run, and from what."""
         return provenance(self.root)
+
+    def plot_spectra(self, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+        """Power spectra of all sets, and below them their difference from held-out maps over the floor.
+
+        Parameters
+        ----------
+        axes : two Axes, optional
+            Where to draw; a new figure, which a notebook shows, where none are given. The same holds for all plots.
+
+        Returns
+        -------
+        ndarray of Axes, shape (2,)
+        """
+        return np.asarray(plots.spectra(self, axes))
+
+    def plot_pdf(self, ax: Axes | None = None) -> Axes:
+        """One-point densities of all sets."""
+        return plots.pdf(self, ax)
+
+    def plot_novelty(self, ax: Axes | None = None) -> Axes:
+        """Distances to the nearest inverted map, of synthetic and of held-out maps."""
+        return plots.novelty(self, ax)
+
+    def plot_inversion(self, ax: Axes | None = None) -> Axes:
+        """Round-trip error of every real map, and the error of its latent."""
+        return plots.inversion(self, ax)
+
+    def plot_latents(self, ax: Axes | None = None) -> Axes:
+        """Radial spectra of the inverted and of the new latents; white noise is 1."""
+        return plots.latents(self, ax)
+
+    def plot_gallery(self, n: int = 6, axes: Any = None) -> NDArray[Any]:
+        """The first maps of every set on one scale, with their colour bar.
+
+        Parameters
+        ----------
+        n : int
+            Maps of each set.
+        axes : array of Axes, shape (sets, maps), optional
+            Rows are held-out, inverted, reconstructed and synthetic maps, as far as there are any; fewer rows show fewer sets.
+
+        Returns
+        -------
+        ndarray of Axes, shape (sets, maps)
+        """
+        return plots.gallery(self, n, axes)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Maps, latents and samples with their names, coordinates and units, lazily.
+
+        Returns
+        -------
+        Dataset
+            Dimensions ``item`` (real maps; coordinates `region`, `split`) and ``sample`` (synthetic maps); ``y`` and ``x`` are offsets
+            from the centre in arcmin, or in pixels where the scale is not known. It holds what the run has come to: ``field``, ``z``,
+            ``reconstruction``, ``round_trip``, ``latent_error``, ``synthetic``, ``parents``, ``weights``. Rows of maps without a
+            usable latent are NaN.
+
+        Raises
+        ------
+        ConfigError
+            xarray is not installed (CF04).
+        """
+        from astro_ood.api.labelled import dataset
+
+        return dataset(self)
 
     def _repr_html_(self) -> str:
         done = [stage for stage in ("fields", "latents", "prior", "proposals", "samples") if (self.root / stage).is_dir()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._html import extent, table
 from astro_ood.diffusion.frame import Frame, usable_scale
 from astro_ood.latents.prior import LatentPrior
 from astro_ood.maps.stretch import Stretch
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Real = NDArray[np.float64]
-
-
-def table(title: str, rows: Mapping[str, object]) -> str:
-    """Small HTML table for notebooks."""
-    cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
-    return f"<table><caption>{html.escape(title)}</caption>{cells}</table>"
 
 
 @dataclass(frozen=True)
@@ -88,6 +82,11 @@ class Origin:
         return cls(**{**record, **plain})
 
 
+def _median(errors: Real) -> str:
+    known = errors[np.isfinite(errors)]
+    return f"{np.median(known):.2%}" if len(known) else "not measured"
+
+
 _PER_ITEM = ("z", "round_trip", "latent_error", "latent_scale", "channel_spread", "reconstruction")
 
 
@@ -143,12 +142,11 @@ class Latents:
         return table(
             "Latents",
             {
-                "maps": len(self),
-                "shape": self.z.shape[1:],
+                "shape": extent(("item", "channel", "y", "x"), self.z.shape),
                 "preset": f"{self.origin.preset} ({self.origin.solver}), t_0 = {self.origin.t_0:g}, {self.evaluations} evaluations",
                 "network": self.origin.model,
-                "round trip, median": f"{np.median(self.round_trip):.2%}",
-                "latent error, median": f"{np.nanmedian(self.latent_error):.2%}",
+                "round trip, median": _median(self.round_trip),
+                "latent error, median": _median(self.latent_error),
             },
         )
 
@@ -172,6 +170,11 @@ class FittedPrior:
     def log_prob(self, z: NDArray[Any]) -> Real:
         """Log density of latents (N, C, H, W), shape (N,)."""
         return self.prior.log_prob(np.asarray(z, dtype=np.float64))
+
+    def _repr_html_(self) -> str:
+        usable = int(self.latents.usable.sum())
+        rows = {"latents": f"{usable} of {len(self.latents)} usable", "network": self.latents.origin.model}
+        return table(f"FittedPrior, {self.kind}", rows)
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,8 @@ class Proposals:
         return len(self.z)
 
     def _repr_html_(self) -> str:
-        return table("Proposals", {"new latents": len(self), "kind": self.kind, "seed": self.seed, **self.tally})
+        shape = extent(("item", "channel", "y", "x"), self.z.shape)
+        return table("Proposals", {"shape": shape, "kind": self.kind, "seed": self.seed, **self.tally})
 
 
 @dataclass(frozen=True)
@@ -225,21 +229,25 @@ class Scores:
         ``usable``, ``undecided``, ``fails`` or ``copies``.
     curves : dict
         What the figures show: spectra, densities, distances.
+    record : dict
+        What made them in a run: ``settings, settings_hash, seed, versions``; empty for scores of a call.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(repr=False)
     verdict: str
     sentences: list[str]
     status: str
     curves: dict[str, Any] = field(default_factory=dict, repr=False)
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def save(self, directory: str | Path) -> None:
         """Write `scores.csv` and `scores.json` into a directory."""
         from astro_ood.report.scores import write_scores
 
-        summary = {key: getattr(self, key) for key in ("verdict", "sentences", "status", "curves")}
+        summary = {key: getattr(self, key) for key in ("verdict", "sentences", "status", "curves", "record")}
         write_scores(self.rows, Path(directory), summary)
 
     def _repr_html_(self) -> str:
-        whole = {f"{r['statistic']} ({r['set']})": r["verdict"] for r in self.rows if r.get("scale") is None}
-        return table(self.verdict, whole)
+        judged = self.rows[0]["set"] if self.rows else ""
+        rows = {r["statistic"]: r["verdict"] for r in self.rows if r.get("scale") is None and r["set"] == judged}
+        return table(self.verdict, rows)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._html import extent, table
 from astro_ood.errors import InputError
 from astro_ood.maps.consistency import check_scales, check_shapes, same_unit
 from astro_ood.maps.core import Map
@@ -114,6 +115,15 @@ class FieldBatch:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.x, dtype=dtype, copy=copy)
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "shape": extent(("item", "channel", "y", "x"), self.x.shape),
+            "stretch": f"{self.stretch.label(self.unit)}, from {self.stretch.low:.4g} to {self.stretch.high:.4g}",
+            "unit": self.unit or "not known",
+            "regions": len(set(self.regions)),
+        }
+        return table("FieldBatch", rows)
 
     def __repr__(self) -> str:
         return f"FieldBatch(shape={self.x.shape}, stretch={self.stretch.kind!r}, unit={self.unit!r})"

@@ -8,13 +8,13 @@ before anything is fitted, since two neighbouring patches are not independent.
 from __future__ import annotations
 
 import hashlib
-import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._html import extent, table
 from astro_ood.errors import InputError
 from astro_ood.maps.wcs import Cards, build, pixel_scale
 
@@ -105,9 +105,15 @@ class Map:
     def _repr_html_(self) -> str:
         good = self.data[np.isfinite(self.data)]
         span = f"{good.min():.4g} to {good.max():.4g} {self.unit}" if good.size else "no valid pixel"
-        cells = (("name", self.name), ("shape", self.shape), ("range", span), ("region", self.region), ("source", self.source))
-        rows = "".join(f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>" for key, value in cells)
-        return f"<table>{rows}</table>"
+        scale = self.pixel_scale
+        rows = {
+            "shape": extent(("channel", "y", "x"), self.shape),
+            "range": span,
+            "pixel": f"{scale[0]:.4g} x {scale[1]:.4g} arcmin" if scale else "scale not known",
+            "region": self.region,
+            "source": self.source,
+        }
+        return table(f"Map {self.name}", rows)
 
     def __repr__(self) -> str:
         return f"Map({self.name!r}, shape={self.shape}, unit={self.unit!r}, region={self.region!r})"

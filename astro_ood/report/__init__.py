@@ -1,5 +1,6 @@
-"""What a run found: one page for people, and the scores as tables.
+"""What a run found: one page for people, the scores as tables, the methods for a paper, the whole for machines.
 
-`page` puts a `ReportData` on one self-contained HTML page, `figures` draws, `words` says in sentences what the figures show, and
-`scores` writes CSV and JSON. Nothing here computes a statistic or reads a store.
+`page` puts a `ReportData` on one self-contained HTML page, `figures` draws, `words` says in sentences what the figures show, `methods`
+says what was done, `scores` writes CSV and JSON, and `crate` describes the directory. Nothing here computes a statistic or reads an
+array of a store.
 """

@@ -57,6 +57,8 @@ class DataCard:
         ``kind``, ``low``, ``high`` and whatever else defines the monotone map to [-1, 1].
     stretch_label : str
         The same in words; made from `stretch` where empty.
+    projection : str
+        ``CTYPE1`` of the maps' headers; empty where they have none.
     regions : mapping
         ``"inverted"`` and ``"held_out"``: names of sky regions or sources.
     n_inverted, n_held_out : int
@@ -78,6 +80,7 @@ class DataCard:
     skipped: Sequence[Row] = ()
     notes: Sequence[str] = ()
     stretch_label: str = ""
+    projection: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class InversionCard:
     rows : sequence of mappings
         ``id, split, round_trip, latent_error`` of each map: RMSE over the map's standard deviation, as a fraction;
         ``round_trip`` maps t_0 to it.
+    solver : str
+        Name of the numerical method; empty where it is not known.
+    frame : mapping
+        ``shape, network_shape``: (C, H, W) of the maps and of the network's arrays.
     """
 
     preset: str
@@ -101,6 +108,8 @@ class InversionCard:
     n_steps: int
     evaluations: int
     rows: Sequence[Row]
+    solver: str = ""
+    frame: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,15 @@ class Gallery:
     synthetic: FloatArray
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     log: bool = False
+
+    def sets(self) -> dict[str, FloatArray]:
+        """The sets by their names, in the order in which they are shown."""
+        return {
+            HELD_OUT: self.real_held_out,
+            INVERTED: self.real_inverted,
+            RECONSTRUCTED: self.reconstructed,
+            SYNTHETIC: self.synthetic,
+        }
 
 
 @dataclass(frozen=True)

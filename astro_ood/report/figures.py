@@ -1,4 +1,4 @@
-"""The figures of a report, one function each: arrays in, figure out.
+"""The figures of a report and of a notebook, one function each: arrays in, figure out.
 
 Colours are those of Okabe & Ito, told apart by line style as well; curves carry their name at their end. Figures are narrow, so that
 they stay readable on a telephone. No text is parsed as mathematics: names and units come from files.
@@ -7,14 +7,14 @@ they stay readable on a telephone. No text is parsed as mathematics: names and u
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 
 from astro_ood.report import words
 from astro_ood.report.content import (
@@ -28,8 +28,10 @@ from astro_ood.report.content import (
     Pdf,
     Spectra,
 )
-from astro_ood.report.images import COLOUR_MAP, INK, MUTED, PAPER, RULE
+from astro_ood.report.images import COLOUR_MAP, INK, MUTED, PAPER, RULE, colour_scale
 
+# axes of the caller's; or what makes a figure: matplotlib's, or ``pyplot.figure``, whose figures a notebook shows
+Into = Callable[..., Figure] | Axes | Sequence[Axes]
 WIDTH = 4.7
 _TEXT, _SMALL = 9.5, 8.5
 # line colour (Okabe-Ito), text colour (the same hue, darker), line style
@@ -45,12 +47,9 @@ _OTHER = (MUTED, MUTED, (0, (3, 3)))
 _SHORT = {HELD_OUT: "held out", INVERTED: "inverted", "augmentation": "augmented"}
 
 
-def spectra_figure(spectra: Spectra) -> Figure:
-    """Power spectra with the scatter between maps; below, their difference from real maps over the floor."""
-    figure = _figure(5.6)
-    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.75, 1)})
-    _style(upper)
-    _style(lower)
+def spectra_figure(spectra: Spectra, into: Into = Figure) -> Figure:
+    """Power spectra with the scatter between maps; below, their difference from real maps over the floor. Two axes."""
+    upper, lower = _panels(into, 5.6, nrows=2, sharex=True, height_ratios=(1.75, 1))
     base = words.reference(spectra.power)
     k = np.asarray(spectra.k, dtype=np.float64)
     ends, differences = {}, {}
@@ -64,24 +63,26 @@ def spectra_figure(spectra: Spectra) -> Figure:
         if name != base:
             differences[name] = words.log_difference(spectra, name)
             _curve(lower, name, k, differences[name])
-    upper.set(xscale="log", yscale="log")
+    upper.set(yscale="log")
     _ylabel(upper, "P(k)", spectra.power_unit)
     _log_ticks(upper, "y")
     _floor(lower, k, np.asarray(spectra.floor, dtype=np.float64), differences.values())
     lower.set_ylabel(f"Δ ln P from {_short(base)}", parse_math=False)
-    lower.set_xlabel(f"k [{words.unit(spectra.k_unit)}]", parse_math=False)
-    upper.set_xlim(k[0] / 1.04, k[-1] * 1.04)
-    _log_ticks(lower, "x")
-    upper.tick_params(labelbottom=False)
+    stacked = upper.get_shared_x_axes().joined(upper, lower)
+    for axes in (lower,) if stacked else (upper, lower):
+        axes.set(xscale="log", xlim=(k[0] / 1.04, k[-1] * 1.04))
+        axes.set_xlabel(f"k [{words.unit(spectra.k_unit)}]", parse_math=False)
+        _log_ticks(axes, "x")
+    if stacked:
+        upper.tick_params(labelbottom=False)
     _label_ends(upper, ends)
     _label_ends(lower, {name: d[-1] for name, d in differences.items()})
-    return figure
+    return whole_figure(upper)
 
 
-def pdf_figure(pdf: Pdf, unit: str, log: bool) -> Figure:
+def pdf_figure(pdf: Pdf, unit: str, log: bool, into: Into = Figure) -> Figure:
     """One-point densities: mean over maps, and the scatter between maps."""
-    figure = _figure(3.5)
-    axes = _style(figure.subplots())
+    (axes,) = _panels(into, 3.5)
     base = words.reference(pdf.density)
     top = 0.0
     for name, density in _ordered(pdf.density):
@@ -104,13 +105,12 @@ def pdf_figure(pdf: Pdf, unit: str, log: bool) -> Figure:
     _plain_ticks(axes, "x")
     _log_ticks(axes, "y")
     _legend(axes, [name for name, _ in _ordered(pdf.density)])
-    return figure
+    return whole_figure(axes)
 
 
-def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray) -> Figure:
+def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray, into: Into = Figure) -> Figure:
     """Radial spectra of the inverted and of the new latents; white noise is 1."""
-    figure = _figure(3.3)
-    axes = _style(figure.subplots())
+    (axes,) = _panels(into, 3.3)
     ends = {}
     for name, label, power in ((INVERTED, "of real maps", inverted), (SYNTHETIC, "new", proposed)):
         line = np.exp(words.mean_log(power))
@@ -128,13 +128,12 @@ def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray) ->
     _log_ticks(axes, "x")
     _log_ticks(axes, "y")
     _place(axes, [(value, label, _style_of(name)[1]) for label, (value, name) in ends.items()] + [(1.0, "white noise", MUTED)])
-    return figure
+    return whole_figure(axes)
 
 
-def inversion_figure(card: InversionCard) -> Figure:
+def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
     """Round-trip error of every map at every t_0, and the error of the latents."""
-    figure = _figure(2.9)
-    axes = _style(figure.subplots())
+    (axes,) = _panels(into, 2.9)
     times = words.medians(card)["times"]
     groups = [(f"t₀ = {words.number(float(t), 4)}", [(r["split"], r["round_trip"].get(t)) for r in card.rows]) for t in times]
     groups.append(("latents", [(r["split"], r.get("latent_error")) for r in card.rows]))
@@ -155,13 +154,12 @@ def inversion_figure(card: InversionCard) -> Figure:
     axes.grid(visible=False, axis="x")
     _log_ticks(axes, "y")
     axes.set_title("circles: inverted    diamonds: held out    bar: median", fontsize=_SMALL, color=MUTED, loc="left")
-    return figure
+    return whole_figure(axes)
 
 
-def novelty_figure(card: NoveltyCard) -> Figure:
+def novelty_figure(card: NoveltyCard, into: Into = Figure) -> Figure:
     """Histograms of the distance to the nearest inverted map."""
-    figure = _figure(3.1)
-    axes = _style(figure.subplots())
+    (axes,) = _panels(into, 3.1)
     both = np.concatenate([card.samples, card.reference, [card.threshold]])
     edges = np.histogram_bin_edges(both[np.isfinite(both)], bins=18)
     for name, values in ((HELD_OUT, card.reference), (SYNTHETIC, card.samples)):
@@ -179,16 +177,15 @@ def novelty_figure(card: NoveltyCard) -> Figure:
     _plain_ticks(axes, "x")
     _plain_ticks(axes, "y")
     _legend(axes, [HELD_OUT, SYNTHETIC])
-    return figure
+    return whole_figure(axes)
 
 
-def colour_bar(low: float, high: float, unit: str, log: bool) -> Figure:
+def colour_bar(low: float, high: float, unit: str, log: bool, into: Into = Figure) -> Figure:
     """The one colour bar of all maps; `low` and `high` are log10 where `log`."""
-    figure = _figure(0.75)
-    axes = figure.subplots()
+    axes = panels_of(into, 0.75).item()
     edges = np.linspace(low, high, 256)
-    norm = LogNorm(10**low, 10**high) if log else Normalize(low, high)
     grid = 10**edges if log else edges
+    norm = colour_scale(low, high, log)
     axes.pcolormesh(grid, [0, 1], ((grid[1:] + grid[:-1]) / 2)[None], norm=norm, cmap=COLOUR_MAP, rasterized=True)
     axes.set_xscale("log" if log else "linear")
     axes.set_xlim(grid[0], grid[-1])
@@ -198,11 +195,27 @@ def colour_bar(low: float, high: float, unit: str, log: bool) -> Figure:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel(_quantity("value", unit) + (", logarithmic scale" if log else ""), fontsize=_TEXT, color=INK, parse_math=False)
-    return figure
+    return whole_figure(axes)
 
 
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), layout="constrained", facecolor=PAPER)
+def panels_of(into: Into, height: float, width: float = WIDTH, **grid: Any) -> NDArray[Any]:
+    """Axes to draw in, as an array of two dimensions: those of the caller, or new ones in a figure of its making."""
+    panels = _figure(height, width, into).subplots(**grid) if callable(into) else into
+    return np.atleast_2d(np.asarray(panels, dtype=object))
+
+
+def _panels(into: Into, height: float, **grid: Any) -> list[Axes]:
+    """The same in the style of the curves, one after the other."""
+    return [_style(axes) for axes in panels_of(into, height, **grid).flat]
+
+
+def _figure(height: float, width: float = WIDTH, make: Callable[..., Figure] = Figure) -> Figure:
+    return make(figsize=(width, height), layout="constrained", facecolor=PAPER)
+
+
+def whole_figure(axes: Axes) -> Figure:
+    """The whole figure that axes are in, be they in a part of it."""
+    return axes.figure.figure
 
 
 def _style(axes: Axes) -> Axes:

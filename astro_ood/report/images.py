@@ -15,15 +15,17 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from astro_ood.report.content import FloatArray
+from astro_ood.report.content import FloatArray, Gallery
 
 COLOUR_MAP = "viridis"
 INVALID = 255
 _GREY = (158, 158, 158)
+INVALID_COLOUR = "#{:02x}{:02x}{:02x}".format(*_GREY)
 
 INK, MUTED, RULE, PAPER = "#1d2530", "#5b6673", "#dcdfe3", "#ffffff"
 DARK = {
@@ -82,6 +84,29 @@ def svg(figure: Figure, alt: str) -> Picture:
     light = re.sub(r"\n\s*", "\n", text).strip()
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Picture(_svg_uri(light), _svg_uri(_darkened(light)), width, height, alt)
+
+
+def compared(values: FloatArray, log: bool) -> FloatArray:
+    """Maps on the scale that is shown and compared: log10 where `log`; NaN where there is no value."""
+    x = np.asarray(values, dtype=np.float64)
+    x = np.where(np.isfinite(x), x, np.nan)
+    return np.asarray(np.log10(np.where(x > 0, x, np.nan))) if log else x
+
+
+def bar_ends(gallery: Gallery) -> tuple[float, float]:
+    """Ends of the colour bar on the scale that is shown: 0.5 % and 99.5 % of the real maps."""
+    real = [maps for maps in (gallery.real_held_out, gallery.real_inverted) if len(maps)] or [gallery.synthetic]
+    values = np.concatenate([compared(r, gallery.log).ravel() for r in real])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.quantile(values, [0.005, 0.995])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def colour_scale(low: float, high: float, log: bool) -> Normalize:
+    """What carries values to colours; `low` and `high` are log10 where `log`."""
+    return LogNorm(10**low, 10**high) if log else Normalize(low, high)
 
 
 def map_png(values: FloatArray, low: float, high: float, pixels: int) -> str:

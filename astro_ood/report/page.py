@@ -33,8 +33,9 @@ from astro_ood.report.content import (
     Spectra,
     Verdict,
 )
-from astro_ood.report.images import Picture, map_png, svg
+from astro_ood.report.images import Picture, bar_ends, compared, map_png, svg
 from astro_ood.report.limits import limits_of
+from astro_ood.report.methods import methods_of
 from astro_ood.report.scores import write_text
 
 __all__ = [
@@ -106,6 +107,7 @@ def render(data: ReportData) -> str:
             scales=[row for row in data.rows if not words.is_whole(row) and row["set"] == SYNTHETIC],
             comparison=_comparison(data.rows),
             limits=limits_of(data),
+            methods=methods_of(data),
             tiles=_tiles(data),
             max_rows=MAX_ROWS,
         )
@@ -188,17 +190,11 @@ def _findings(data: ReportData) -> dict[str, str]:
 def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[float, float]]:
     """Rows of the gallery, closest pairs, and the limits that they share."""
     gallery = data.gallery
-    sets = {
-        HELD_OUT: gallery.real_held_out,
-        INVERTED: gallery.real_inverted,
-        RECONSTRUCTED: gallery.reconstructed,
-        SYNTHETIC: gallery.synthetic,
-    }
     made = {HELD_OUT: data.data.n_held_out, SYNTHETIC: data.n_synthetic}
-    limits = _limits(sets, gallery.log)
+    limits = bar_ends(gallery)
     shape = _shape(data)
     rows = []
-    for name, maps in sets.items():
+    for name, maps in gallery.sets().items():
         title, note = _SETS[name]
         names = gallery.names.get(name, ())
         items = []
@@ -235,25 +231,8 @@ def _shape(data: ReportData) -> tuple[int, int]:
     return max(1, round(100 * width * dx)), max(1, round(100 * height * dy))
 
 
-def _shown(values: FloatArray, log: bool) -> FloatArray:
-    x = np.asarray(values, dtype=np.float64)
-    x = np.where(np.isfinite(x), x, np.nan)
-    return np.asarray(np.log10(np.where(x > 0, x, np.nan))) if log else x
-
-
 def _png(values: FloatArray, limits: tuple[float, float], log: bool, side: int) -> str:
-    return map_png(_shown(values, log), *limits, side)
-
-
-def _limits(sets: dict[str, FloatArray], log: bool) -> tuple[float, float]:
-    """Ends of the colour bar: 0.5 % and 99.5 % of the real maps."""
-    real = [sets[name] for name in (HELD_OUT, INVERTED) if len(sets[name])] or [sets[SYNTHETIC]]
-    values = np.concatenate([_shown(r, log).ravel() for r in real])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return 0.0, 1.0
-    low, high = np.quantile(values, [0.005, 0.995])
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+    return map_png(compared(values, log), *limits, side)
 
 
 def _map_alt(title: str, label: str, values: FloatArray, data: ReportData) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from astro_ood._html import printable
 from astro_ood.report.content import (
     HELD_OUT,
     INVERTED,
@@ -31,8 +32,6 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _RECIPROCAL = re.compile(r"^1 ?/ ?([A-Za-zµ]+)(\d*)$")
 # cm-2, cm**-2, cm^(-2); the 10 of a log10 is no exponent
 _EXPONENT = re.compile(r"(?<=[A-Za-zµ)])(?<!log)(?:(?:\*\*|\^)(?:\((-?\d+)\)|(-?\d+))|(-?\d+))")
-# Control characters, lone surrogates, and marks that reverse the direction of the text around them.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 CRITERIA = {
     "distance": "distance to the inverted latents",
@@ -66,7 +65,7 @@ TONES = {
 def clean(value: Any) -> Any:
     """Text without characters that cannot be printed or that disguise what stands beside them; other values as they are."""
     # What is marked as safe was cleaned when it was put together; rebuilding it as plain text would escape it again.
-    return _UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def number(value: Any, digits: int = 3, keep: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from astro_ood.api.validate import validate
 from astro_ood.config import Config, parse, write_effective
 from astro_ood.maps.channels import unstack
 from astro_ood.stores import open_shards
+from astro_ood.stores.manifest import made_by
 
 
 def evaluate(config: Config) -> None:
@@ -26,7 +29,7 @@ def evaluate(config: Config) -> None:
         n_permutations=config.validation.permutations,
         seed=config.seed,
     )
-    scores.save(run.paths.root)
+    replace(scores, record=made_by(config.only("seed", "validation"), config.seed)).save(run.paths.root)
     logger.info("evaluate: %s", scores.verdict)
 
 
@@ -48,9 +51,12 @@ def _main_parents(run: Run) -> NDArray[np.int64] | None:
 
 
 def report(config: Config) -> None:
-    """Write `report.html`."""
+    """Write `report.html`, the methods as text, and the description of the run for machines."""
     from astro_ood.api.report import collect_report
+    from astro_ood.report.crate import write_crate
+    from astro_ood.report.methods import methods_of
     from astro_ood.report.page import write_report
+    from astro_ood.report.scores import write_text
 
     run = open_run(config.run)
     # every route to a finished run leaves the configuration that repeats it
@@ -61,5 +67,9 @@ def report(config: Config) -> None:
             run.root,
         )
     )
-    write_report(collect_report(run, config.title), run.paths.report)
+    data = collect_report(run, config.title)
+    write_report(data, run.paths.report)
+    write_text(run.paths.methods, methods_of(data).text(data.title))
+    # last, for it holds the checksums of the others
+    write_crate(data, run.paths.root)
     logger.info("report: %s", run.paths.report)

@@ -76,6 +76,16 @@ class RunPaths:
         return self.root / "report.html"
 
     @property
+    def methods(self) -> Path:
+        """Methods section for a paper."""
+        return self.root / "methods.txt"
+
+    @property
+    def crate(self) -> Path:
+        """Description of the run for machines (RO-Crate)."""
+        return self.root / "ro-crate-metadata.json"
+
+    @property
     def logs(self) -> Path:
         """Directory of the log files."""
         return self.root / "logs"

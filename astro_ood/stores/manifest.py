@@ -201,6 +201,17 @@ def describe(
     )
 
 
+def made_by(settings: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    """Settings with their hash, seed and versions: what is recorded of a result that is no store."""
+    values = plain(settings)
+    return {
+        "settings": values,
+        "settings_hash": json_hash(values),
+        "seed": plain(seed),
+        "versions": dict(sorted(versions().items())),
+    }
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of `PACKAGES`, read from their metadata: nothing is imported."""
     found = {"python": platform.python_version(), "astro-ood": __version__}

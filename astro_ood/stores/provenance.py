@@ -25,8 +25,8 @@ def provenance(root: Path | str) -> dict[str, Any]:
     -------
     dict
         ``"environment"``, and ``"stores"``: one entry per store with its path relative to `root`, stage, time, settings and their
-        hash, network, seed, versions, command line and inputs, each input ``"current"``, ``"stale"`` (the store there now is
-        another one) or ``"missing"``. A store with a damaged manifest has an entry with ``"problem"``.
+        hash, network, seed, versions, command line, arrays, size and inputs, each input ``"current"``, ``"stale"`` (the store there
+        now is another one) or ``"missing"``. A store with a damaged manifest has an entry with ``"problem"``.
     """
     root = Path(root)
     manifests: dict[str, Manifest | StoreError] = {}
@@ -55,6 +55,8 @@ def _entry(name: str, manifest: Manifest | StoreError, hashes: dict[str, str]) -
         "seed": manifest.seed,
         "versions": manifest.versions,
         "inputs": {key: {"manifest_hash": sha, "state": _state(sha, hashes.get(key))} for key, sha in manifest.inputs.items()},
+        "arrays": {key: dict(vars(info)) for key, info in manifest.arrays.items()},
+        "bytes": sum(info.size for info in manifest.files.values()),
     }
 
 

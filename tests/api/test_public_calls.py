@@ -271,6 +271,30 @@ def test_tables_for_notebooks_escape_names(latents):
     assert "<b>" not in ao.Map(np.zeros((16, 16)), name="<b>")._repr_html_()
     scores = ao.Scores([{"statistic": "<i>", "set": "<i>", "scale": None, "verdict": "<i>"}], "<i>", [], "fails")
     assert "<i>" not in scores._repr_html_()
+    assert "not measured" in replace(latents, latent_error=np.full(8, np.nan))._repr_html_()
+
+
+def test_every_object_shows_itself_in_a_notebook(latents, maps, model):
+    hostile = "<img src=x onerror=alert(1)>\u202e\x00" + 1000 * "x"
+    named = replace(latents, origin=replace(latents.origin, model=hostile, unit=hostile))
+    batch = FieldBatch.from_maps(maps, latents.origin.stretch)
+    proposals = ao.sample(latents, 2, criteria="none")
+    for thing in (
+        named,
+        ao.FittedPrior(ao.fit_prior(latents).prior, named),
+        replace(proposals, kind=hostile, tally={hostile: 1}),
+        replace(batch, unit=hostile),
+        ao.Map(np.zeros((16, 16)), hostile, hostile, hostile, hostile),
+        ao.Scores([{"statistic": hostile, "set": "synthetic", "scale": None, "verdict": hostile}], hostile, [], "fails"),
+    ):
+        text = thing._repr_html_()
+        assert text.startswith("<table><caption>")
+        assert "<img" not in text
+        assert "\u202e" not in text
+        assert "\x00" not in text
+        assert len(text) < 4500
+    assert "item 8, channel 1, y 32, x 32" in batch._repr_html_()
+    assert "8 of 8 usable" in ao.fit_prior(latents)._repr_html_()
 
 
 def test_selftest_passes():

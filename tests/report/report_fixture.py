@@ -7,7 +7,13 @@ import numpy as np
 from astro_ood.report import page
 
 SIDE = 64
-STAGES = ("fields", "latents", "prior", "proposals", "samples", "scores")
+STAGES = ("fields", "latents", "prior", "proposals", "samples", "evaluate")
+SETTINGS = {
+    "fields": {"data": {"patch": 64, "stretch": "log10"}},
+    "latents": {"model": {"name": "default", "window": None}, "inversion": {"preset": "fast", "tolerance": "1%"}},
+    "samples": {"decoding": {"eta": 0.0, "shards": 1}},
+    "evaluate": {"validation": {"permutations": 4999}},
+}
 
 
 def fields(n, rng, slope=-3.0, sd=0.3, side=SIDE):
@@ -187,7 +193,7 @@ def make(**changes):
             "No synthetic map is a copy of a real one.",
         ],
     )
-    versions = {"astro_ood": "0.1.0", "numpy": "2.4.6", "torch": "2.13.0"}
+    versions = {"astro-ood": "0.1.0", "numpy": "2.4.6", "torch": "2.13.0"}
     provenance = [
         {
             "stage": stage,
@@ -195,7 +201,8 @@ def make(**changes):
             "settings_hash": digest(stage)[:16],
             "seed": 0,
             "versions": versions,
-            "model": {"name": "default"} if stage in ("latents", "samples") else None,
+            "model": {"name": "default", "device": "cpu", "precision": "fp32"} if stage in ("latents", "samples") else None,
+            "settings": SETTINGS.get(stage, {}),
             "inputs_ok": True,
         }
         for stage in STAGES
@@ -215,7 +222,9 @@ def make(**changes):
         "commands": ["astro-ood run config/hi4pi.yaml --cores 2"],
         "verdict": verdict,
         "data": card,
-        "inversion": page.InversionCard("fast", 700.0, 23, 24, errors),
+        "inversion": page.InversionCard(
+            "fast", 700.0, 23, 24, errors, "dpm2m", {"shape": [1, 64, 64], "network_shape": [1, 64, 64]}
+        ),
         "model": model,
         "latents": make_latents(rng),
         "gallery": gallery,

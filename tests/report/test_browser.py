@@ -80,6 +80,18 @@ def test_figures_follow_the_colour_scheme(browser, path, scheme, shown):
     assert len(classes) == 5
 
 
+def test_a_click_takes_a_whole_paragraph_of_the_methods(browser, path):
+    browser.open(path)
+    first = "document.querySelector('#methods .take')"
+    browser.js(f"{first}.scrollIntoView({{behavior: 'instant'}})")
+    x, y = browser.js(f"(r => [r.left + 30, r.top + 10])({first}.getBoundingClientRect())")
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    taken = browser.js("getSelection().toString()")
+    assert taken.startswith("Data. We used 12 maps")
+    assert taken == browser.js(f"{first}.textContent")
+
+
 def test_hostile_text_does_not_run(browser, tmp_path):
     title = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
     browser.open(page.write_report(make(title=title), tmp_path / "report.html"))

@@ -98,7 +98,7 @@ def test_the_verdict_comes_first_in_words(document):
         "cm⁻²",
         "astro-ood run config/hi4pi.yaml --cores 2",
         "AOD-IN02",
-        "arXiv 2408.08558",
+        "arXiv:2408.08558",
         "1 812 481",
         "6 of 6",
         "s011",

@@ -53,7 +53,7 @@ def test_everything_is_there(toy):
     for name in stores:
         assert (toy.run / name / "manifest.json").is_file(), name
         assert (toy.run / name / "data.zarr").is_dir(), name
-    for name in ("scores.csv", "scores.json", "report.html", "config.yaml"):
+    for name in ("scores.csv", "scores.json", "report.html", "methods.txt", "ro-crate-metadata.json", "config.yaml"):
         assert (toy.run / name).stat().st_size > 100, name
     assert not [p for p in toy.run.rglob("*") if ".tmp-" in p.name or p.name == ".astro-ood.lock"]
 
@@ -261,7 +261,7 @@ def test_an_opened_run_loads_no_network_library(toy):
     code = (
         "import sys, numpy as np, astro_ood as ao; run = ao.open_run(sys.argv[1]);"
         "[np.asarray(v) for v in (run.fields, run.latents, run.samples)]; run.scores; run.provenance; run._repr_html_();"
-        "run.samples._repr_html_(); print([m for m in ('torch', 'matplotlib', 'pandas') if m in sys.modules])"
+        "run.samples._repr_html_(); print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(toy.run)], env=environment(), capture_output=True, text=True, check=False

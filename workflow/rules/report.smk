@@ -33,6 +33,8 @@ rule report:
         html=report(
             f"{RUN}/report.html", caption="../report/report.rst", category="Validation"
         ),
+        methods=f"{RUN}/methods.txt",
+        crate=f"{RUN}/ro-crate-metadata.json",
     log:
         f"{RUN}/logs/report.log",
     conda:
