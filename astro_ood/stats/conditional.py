@@ -57,7 +57,7 @@ POWER = 0.8
 # A resampled group can consist of one map only: its spread is held at this fraction of the variance of the pool.
 _LEAST_VARIANCE = 1e-4
 # Thinned stand-ins for unknown inverted maps, so that no single choice decides.
-_THINNINGS = 20
+THINNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def compare(
     if inverted is not None:
         behind = [as_values(inverted)]
     elif n_effective_b is not None:
-        behind = [_stand_in(samples, n_effective_b, rng) for _ in range(_THINNINGS)]
+        behind = [stand_in(samples, n_effective_b, rng) for _ in range(THINNINGS)]
     else:
         behind = [samples]
     conditional = inverted is not None or n_effective_b is not None
@@ -141,7 +141,7 @@ def compare(
     drawn = n_s if conditional else None
     # All divisions of each of many stand-ins would be far more than is needed.
     limit = ENUMERATION_LIMIT if len(behind) == 1 else each
-    parts = [_divisions(real, other, units_a, units_inverted, drawn, kind, each, rng, limit) for other in behind]
+    parts = [_differences(real, other, units_a, units_inverted, drawn, kind, each, rng, limit) for other in behind]
     null, between = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]).std(axis=0)
     n_a, n_eff = parts[0][2:]
     difference = summary(samples, np.ones((1, n_s)), kind)[0] - summary(real, np.ones((1, len(real))), kind)[0]
@@ -179,7 +179,67 @@ def summary(values: FloatArray, counts: FloatArray, kind: Kind) -> FloatArray:
     return np.asarray(0.5 * np.log(np.maximum(variance, least)))
 
 
-def _divisions(
+@dataclass(frozen=True)
+class Divisions:
+    """Re-divisions of pooled maps into two groups of the original numbers of units.
+
+    Attributes
+    ----------
+    held, other : ndarray, shape (B, N)
+        1 for the maps of the first and of the second group, else 0.
+    drawn : ndarray or None, shape (B, N)
+        How often each map of the second group was drawn, with replacement, in place of samples made from it.
+    units : ndarray of int, shape (N,)
+        Unit of each pooled map.
+    n_a, n_b : int
+        Numbers of units.
+    """
+
+    held: FloatArray
+    other: FloatArray
+    drawn: FloatArray | None
+    units: IntArray
+    n_a: int
+    n_b: int
+
+
+def divide(
+    n_real: int,
+    n_behind: int,
+    rng: np.random.Generator,
+    units_a: ArrayLike | None = None,
+    units_behind: ArrayLike | None = None,
+    n_drawn: int | None = None,
+    n_permutations: int = 1999,
+    limit: int = ENUMERATION_LIMIT,
+) -> Divisions:
+    """Pool real maps with those behind the samples, re-divide them, and draw from the second group (the rule of this module).
+
+    Parameters
+    ----------
+    n_real, n_behind : int
+        Numbers of maps, the real (held-out) ones first in the pool.
+    rng : numpy.random.Generator
+    units_a, units_behind : array_like, optional
+        Regions, which are exchanged as a whole.
+    n_drawn : int, optional
+        Values drawn with replacement from the second group; None draws none.
+    n_permutations, limit : int
+        Least number of divisions; fewer than `limit` are all enumerated, and repeated.
+    """
+    units, n_a, n_b = pooled_units(n_real, n_behind, units_a, units_behind)
+    member, exact = partitions(n_a, n_b, n_permutations, rng, limit)
+    if exact:
+        member = np.repeat(member, -(-n_permutations // len(member)), axis=0)
+    held = member[:, units].astype(np.float64)
+    other = 1.0 - held
+    drawn = None
+    if n_drawn is not None:
+        drawn = rng.multinomial(n_drawn, other / other.sum(axis=1, keepdims=True)).astype(np.float64)
+    return Divisions(held, other, drawn, units, n_a, n_b)
+
+
+def _differences(
     real: FloatArray,
     behind: FloatArray,
     units_a: ArrayLike | None,
@@ -192,21 +252,14 @@ def _divisions(
 ) -> tuple[FloatArray, FloatArray, int, int]:
     """Null differences (B, K) and differences between the two groups proper (B, K) over re-divisions, and the numbers of units.
 
-    `n_drawn` values with replacement stand for samples made from the second group; None compares the group itself.
+    Without `n_drawn` the second group itself is compared.
     """
     pool = np.concatenate([real, behind])
-    labels, n_a, n_i = _pooled_units(len(real), len(behind), units_a, units_behind)
-    member, exact = partitions(n_a, n_i, n_permutations, rng, limit)
-    if exact:
-        member = np.repeat(member, -(-n_permutations // len(member)), axis=0)
-    held = member[:, labels].astype(np.float64)
-    other = 1.0 - held
-    first = summary(pool, held, kind)
-    between = summary(pool, other, kind) - first
-    if n_drawn is None:
-        return between, between, n_a, n_i
-    drawn = rng.multinomial(n_drawn, other / other.sum(axis=1, keepdims=True)).astype(np.float64)
-    return summary(pool, drawn, kind) - first, between, n_a, n_i
+    parts = divide(len(real), len(behind), rng, units_a, units_behind, n_drawn, n_permutations, limit)
+    first = summary(pool, parts.held, kind)
+    between = summary(pool, parts.other, kind) - first
+    null = between if parts.drawn is None else summary(pool, parts.drawn, kind) - first
+    return null, between, parts.n_a, parts.n_b
 
 
 def _found_with(power: float, null: FloatArray, bar: FloatArray) -> FloatArray:
@@ -215,7 +268,7 @@ def _found_with(power: float, null: FloatArray, bar: FloatArray) -> FloatArray:
     return np.asarray(bar + np.maximum(-down, up))
 
 
-def _stand_in(samples: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+def stand_in(samples: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
     """`n` samples, moved and stretched to the mean and the standard deviation of all, in place of unknown inverted maps."""
     n = min(n, len(samples))
     thin = samples[rng.permutation(len(samples))[:n]]
@@ -228,8 +281,8 @@ def _rms(differences: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.mean(differences**2, axis=0)))
 
 
-def _pooled_units(
-    n_real: int, n_inverted: int, units_a: ArrayLike | None, units_inverted: ArrayLike | None
+def pooled_units(
+    n_real: int, n_inverted: int, units_a: ArrayLike | None = None, units_inverted: ArrayLike | None = None
 ) -> tuple[IntArray, int, int]:
     """Unit of each pooled map, those of the real maps first, and the numbers of units."""
     one = np.arange(n_real) if units_a is None else np.unique(np.asarray(units_a), return_inverse=True)[1]
