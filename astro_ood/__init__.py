@@ -20,6 +20,7 @@ from astro_ood.errors import AstroOodError
 
 if TYPE_CHECKING:
     from astro_ood.api.generate import decode, fit_prior, invert, open_model, sample
+    from astro_ood.api.measure import measure
     from astro_ood.api.run import Run, open_run
     from astro_ood.api.types import FittedPrior, Latents, Proposals, Scores
     from astro_ood.api.validate import validate
@@ -31,6 +32,7 @@ _HOME = {
     "invert": "api.generate",
     "open_model": "api.generate",
     "sample": "api.generate",
+    "measure": "api.measure",
     "Run": "api.run",
     "open_run": "api.run",
     "FittedPrior": "api.types",
@@ -59,6 +61,7 @@ __all__ = [
     "decode",
     "fit_prior",
     "invert",
+    "measure",
     "open_model",
     "open_run",
     "read_map",

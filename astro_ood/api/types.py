@@ -226,7 +226,7 @@ class Scores:
     sentences : list of str
         What is behind it.
     status : str
-        ``usable``, ``undecided``, ``fails`` or ``copies``.
+        ``usable``, ``limited``, ``undecided``, ``fails`` or ``copies``.
     curves : dict
         What the figures show: spectra, densities, distances.
     record : dict

@@ -17,14 +17,14 @@ from astro_ood.stats.novelty import novelty
 from astro_ood.stats.onepoint import histograms
 from astro_ood.stats.scores import validate_sets
 from astro_ood.stats.spectrum import power_spectrum
-from astro_ood.stats.surrogates import augment, iaaft
+from astro_ood.stats.surrogates import augment, gaussian, iaaft
 from astro_ood.stats.verdict import verdict
 
 Array = NDArray[np.float64]
 MapSet = Sequence[Map] | NDArray[Any]
 
 N_BINS = 8
-IAAFT, AUGMENTATION = "IAAFT", "augmentation"
+IAAFT, AUGMENTATION, GAUSSIAN = "IAAFT", "augmentation", "Gaussian field"
 
 
 def validate(
@@ -108,11 +108,14 @@ def validate(
 
 
 def make_baselines(real: Array, n: int, *, log: bool, seed: int) -> dict[str, Array]:
-    """`n` maps (n, H, W) of each cheap method, from the same real maps: IAAFT surrogates (of the log map) and augmentation."""
+    """`n` maps (n, H, W) of each method that needs no network, from the same real maps; of the log map where that is compared."""
     natural = np.log10(real) if log else real
-    surrogate, _ = iaaft(natural, n, stream(seed, IAAFT))
-    turned, _ = augment(real, n, stream(seed, AUGMENTATION))
-    return {IAAFT: 10**surrogate if log else surrogate, AUGMENTATION: turned}
+    made = {
+        AUGMENTATION: augment(natural, n, stream(seed, AUGMENTATION))[0],
+        GAUSSIAN: gaussian(natural, n, stream(seed, GAUSSIAN)),
+        IAAFT: iaaft(natural, n, stream(seed, IAAFT))[0],
+    }
+    return {name: 10**maps if log else maps for name, maps in made.items()}
 
 
 def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, regions: Any, *, log: bool) -> dict[str, Any]:

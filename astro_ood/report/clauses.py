@@ -43,6 +43,13 @@ _PACKAGE_PAPERS = {"astro-ood": "astro_ood", "numpy": "harris2020", "torch": "pa
 _BASELINES = {
     "IAAFT": ("IAAFT surrogates", ("schreiber1996",), " of the periodic component of the maps", ("moisan2011",)),
     "augmentation": ("augmentation by flips, turns and shifts", (), "", ()),
+    "Gaussian field": ("Gaussian random fields with the mean power spectrum of the inverted maps", (), "", ()),
+}
+_STATISTICS = {
+    "bispectrum": ("scoccimarro2015",),
+    "excursion": ("mecke1994",),
+    "scattering": ("cheng2020",),
+    "joint": ("szekely2013", "gretton2012", "lopezpaz2017", "naeem2020"),
 }
 
 
@@ -272,7 +279,8 @@ def validation(report: ReportData, cite: Citations) -> list[str]:
     tested = [row for row in own if not str(row["statistic"]).startswith("novelty")]
     said = [f"The {words.count(report.n_synthetic, 'synthetic map')} were compared with {against}, on {shown}."]
     if tested:
-        said.append(f"Compared were: {_listed([words.statistic(str(row['statistic'])) for row in tested])}.")
+        names = [str(row["statistic"]) for row in tested]
+        said.append(f"Compared were: {_listed([words.statistic(n) + cite(*_STATISTICS.get(n, ())) for n in names])}.")
         said += _testing(report, own, cite)
     if report.novelty is not None:
         said.append(

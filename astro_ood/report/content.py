@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-Status = Literal["usable", "undecided", "fails", "copies"]
+Status = Literal["usable", "limited", "undecided", "fails", "copies"]
 Row = Mapping[str, Any]
 
 HELD_OUT = "real (held out)"
@@ -29,7 +29,7 @@ class Verdict:
 
     Attributes
     ----------
-    status : {"usable", "undecided", "fails", "copies"}
+    status : {"usable", "limited", "undecided", "fails", "copies"}
     headline : str
         One sentence.
     sentences : sequence of str

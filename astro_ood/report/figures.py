@@ -42,14 +42,16 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     RECONSTRUCTED: ("#56b4e9", "#0072b2", (0, (1, 1))),
     "IAAFT": ("#009e73", "#00775a", (0, (2, 1.5))),
     "augmentation": ("#cc79a7", "#9c4078", (0, (6, 1.5, 1, 1.5))),
+    "Gaussian field": ("#e69f00", "#8f6200", (0, (4, 1, 1, 1, 1, 1))),
 }
+_MARKERS = ("D", "s", "^", "v", "P")
 _OTHER = (MUTED, MUTED, (0, (3, 3)))
 _SHORT = {HELD_OUT: "held out", INVERTED: "inverted", "augmentation": "augmented"}
 
 
 def spectra_figure(spectra: Spectra, into: Into = Figure) -> Figure:
     """Power spectra with the scatter between maps; below, their difference from real maps over the floor. Two axes."""
-    upper, lower = _panels(into, 5.6, nrows=2, sharex=True, height_ratios=(1.75, 1))
+    upper, lower = panels(into, 5.6, nrows=2, sharex=True, height_ratios=(1.75, 1))
     base = words.reference(spectra.power)
     k = np.asarray(spectra.k, dtype=np.float64)
     ends, differences = {}, {}
@@ -82,7 +84,7 @@ def spectra_figure(spectra: Spectra, into: Into = Figure) -> Figure:
 
 def pdf_figure(pdf: Pdf, unit: str, log: bool, into: Into = Figure) -> Figure:
     """One-point densities: mean over maps, and the scatter between maps."""
-    (axes,) = _panels(into, 3.5)
+    (axes,) = panels(into, 3.5)
     base = words.reference(pdf.density)
     top = 0.0
     for name, density in _ordered(pdf.density):
@@ -110,7 +112,7 @@ def pdf_figure(pdf: Pdf, unit: str, log: bool, into: Into = Figure) -> Figure:
 
 def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray, into: Into = Figure) -> Figure:
     """Radial spectra of the inverted and of the new latents; white noise is 1."""
-    (axes,) = _panels(into, 3.3)
+    (axes,) = panels(into, 3.3)
     ends = {}
     for name, label, power in ((INVERTED, "of real maps", inverted), (SYNTHETIC, "new", proposed)):
         line = np.exp(words.mean_log(power))
@@ -133,7 +135,7 @@ def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray, in
 
 def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
     """Round-trip error of every map at every t_0, and the error of the latents."""
-    (axes,) = _panels(into, 2.9)
+    (axes,) = panels(into, 2.9)
     times = words.medians(card)["times"]
     groups = [(f"t₀ = {words.number(float(t), 4)}", [(r["split"], r["round_trip"].get(t)) for r in card.rows]) for t in times]
     groups.append(("latents", [(r["split"], r.get("latent_error")) for r in card.rows]))
@@ -159,7 +161,7 @@ def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
 
 def novelty_figure(card: NoveltyCard, into: Into = Figure) -> Figure:
     """Histograms of the distance to the nearest inverted map."""
-    (axes,) = _panels(into, 3.1)
+    (axes,) = panels(into, 3.1)
     both = np.concatenate([card.samples, card.reference, [card.threshold]])
     edges = np.histogram_bin_edges(both[np.isfinite(both)], bins=18)
     for name, values in ((HELD_OUT, card.reference), (SYNTHETIC, card.samples)):
@@ -204,7 +206,7 @@ def panels_of(into: Into, height: float, width: float = WIDTH, **grid: Any) -> N
     return np.atleast_2d(np.asarray(panels, dtype=object))
 
 
-def _panels(into: Into, height: float, **grid: Any) -> list[Axes]:
+def panels(into: Into, height: float, **grid: Any) -> list[Axes]:
     """The same in the style of the curves, one after the other."""
     return [_style(axes) for axes in panels_of(into, height, **grid).flat]
 
@@ -324,6 +326,21 @@ def _legend(axes: Axes, names: Sequence[str]) -> None:
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set(color=_style_of(name)[1], parse_math=False)
+
+
+def dots(axes: Axes, name: str, x: FloatArray, y: NDArray[np.int64], interval: tuple[FloatArray, FloatArray] | None = None) -> None:
+    """Points of a set in rows, with their intervals, and its name in the legend above."""
+    shown = np.isfinite(x)
+    if interval is not None:
+        axes.hlines(y[shown], interval[0][shown], interval[1][shown], color=_line(name), lw=1.3)
+    marker = "o" if name == SYNTHETIC else _MARKERS[list(_STYLES).index(name) % len(_MARKERS) if name in _STYLES else -1]
+    face = _line(name) if name == SYNTHETIC else "none"
+    axes.plot(x[shown], y[shown], marker, ms=4.4, mfc=face, mec=_line(name), mew=1.2, ls="none", label=_short(name))
+    legend = axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.3, 1.0), ncols=4, frameon=False, fontsize=_SMALL, handletextpad=0.1, columnspacing=0.8
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _quantity(name: str, unit: str) -> str:

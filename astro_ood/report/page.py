@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from astro_ood.errors import RunError
-from astro_ood.report import figures, words
+from astro_ood.report import departures, figures, words
 from astro_ood.report.content import (
     HELD_OUT,
     INVERTED,
@@ -54,12 +54,18 @@ __all__ = [
 
 MAX_BYTES = 5_000_000
 MAP_BYTES = 1_500_000
-MAX_ROWS = 200
+MAX_ROWS = 300
 _SHOWN, _MOST, _PAIRS = 12, 48, 6
+# statistics whose scales have names: shown in one figure each
+STRUCTURE = ("increments", "bispectrum", "excursion", "scattering")
 _SIDES = (256, 192, 128, 96, 64, 48, 32)
 
 STATUS = {
     "usable": ("Usable", "every statistic that could have shown a difference agrees with held-out real maps, and no map is a copy"),
+    "limited": (
+        "Limited",
+        "some statistics agree with held-out real maps, well tested, and others differ: use the maps for the first only",
+    ),
     "undecided": ("Undecided", "no difference was found, but with so few maps one could have been missed"),
     "fails": ("Fails", "at least one statistic differs from real maps by more than chance allows"),
     "copies": ("Copies", "some maps are too close to the real maps that they were made from"),
@@ -110,6 +116,7 @@ def render(data: ReportData) -> str:
             methods=methods_of(data),
             tiles=_tiles(data),
             max_rows=MAX_ROWS,
+            structure=STRUCTURE,
         )
     )
 
@@ -172,6 +179,10 @@ def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Pictur
         "latents": svg(figures.latents_figure(*spectra), words.latent_finding(*spectra)),
         "spectra": svg(figures.spectra_figure(data.spectra), words.spectrum_finding(data.spectra)),
     }
+    for name in STRUCTURE:
+        if departures.scale_labels(data.rows, name):
+            shown = departures.departures_figure(data.rows, name), departures.departures_finding(data.rows, name)
+            found[name] = svg(*shown)
     if data.pdf is not None:
         found["pdf"] = svg(figures.pdf_figure(data.pdf, data.data.unit, data.gallery.log), words.pdf_finding(data.pdf))
     if data.novelty is not None:

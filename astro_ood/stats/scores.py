@@ -5,47 +5,33 @@ samples are compared with the very maps that they were made from: agreement then
 those maps, not that the maps are typical.
 
 One row without scale per statistic carries its p-value, one row per scale the max-T p-value of that scale. The family that
-Holm's correction covers is the list of statistics of one set; baselines are judged in the same way, each as a family of its own.
+Holm's correction covers is the list of statistics of one set: the field statistics of `features`, the scatter of all of them between
+maps, the distances between the sets as wholes, and the nearest neighbours. Baselines are judged in the same way, each as a family of its
+own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
 from astro_ood._log import Progress
 from astro_ood._random import stream
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, as_stack
-from astro_ood.stats.conditional import Comparison, Kind, compare
+from astro_ood.stats.conditional import Comparison, compare
+from astro_ood.stats.features import Feature, features, joined
 from astro_ood.stats.novelty import Novelty, novelty
-from astro_ood.stats.onepoint import MOMENTS, QUANTILES, moments, quantiles
-from astro_ood.stats.spectrum import PixelScale, log_power, power_spectrum
-from astro_ood.stats.testing import ALPHA, holm, partitions
+from astro_ood.stats.rows import Row, comparison_rows, joint_rows, novelty_rows
+from astro_ood.stats.sets import compare_sets
+from astro_ood.stats.spectrum import PixelScale
+from astro_ood.stats.testing import holm, partitions
 
-Row = dict[str, Any]
-# Fewer real maps on either side never support more than "undecided".
-LEAST_MAPS = 8
-# A difference of so many standard deviations is stated even where no p-value could show it.
-EFFECT = 5.0
-COPY_RATE = 0.05
-_FAMILY = ("pdf", "moments", "spectrum", "spectrum_scatter", "novelty_nn")
-
-
-@dataclass(frozen=True)
-class _Feature:
-    """Values (N, K) of one statistic for one set, with the labels and units of its scales."""
-
-    values: FloatArray
-    scales: list[str | float]
-    units: list[str]
-    scale_unit: str = ""
-    kind: Kind = "mean"
+# Field statistics, their scatter, the distances between sets, nearest neighbours.
+FAMILY_SIZE = 10
 
 
 @dataclass(frozen=True)
@@ -134,19 +120,19 @@ def validate_sets(
         regions,
         regions if held_out is None else regions_held_out,
         len(behind) if n_effective is None else n_effective,
-        max(n_permutations, 100 * len(_FAMILY)),
+        max(n_permutations, 100 * FAMILY_SIZE),
         seed,
     )
 
-    def features(maps: FloatArray) -> dict[str, _Feature]:
-        return _features(maps, pixel_scale, unit, n_bins)
+    def measured(maps: FloatArray) -> dict[str, Feature]:
+        return features(maps, pixel_scale, unit, n_bins)
 
-    real_features, behind_features = features(reference), features(behind)
+    real_features, behind_features = measured(reference), measured(behind)
     rows: list[Row] = []
     with Progress("evaluate", len(sets), "set") as progress:
         for name, maps in sets.items():
             own = parents if name == "synthetic" else None
-            rows += _score_set(name, maps, features(maps), real_features, behind_features, design, own)
+            rows += _score_set(name, maps, measured(maps), real_features, behind_features, design, own)
             progress.advance()
     return rows
 
@@ -154,9 +140,9 @@ def validate_sets(
 def _score_set(
     name: str,
     maps: FloatArray,
-    own: dict[str, _Feature],
-    real: dict[str, _Feature],
-    behind: dict[str, _Feature],
+    own: dict[str, Feature],
+    real: dict[str, Feature],
+    behind: dict[str, Feature],
     design: _Design,
     parents: ArrayLike | None,
 ) -> list[Row]:
@@ -174,15 +160,27 @@ def _score_set(
             kind=feature.kind,
             n_permutations=design.n_permutations,
         )
+    joint = compare_sets(
+        joined(real),
+        joined(own),
+        stream(design.seed, f"validate {name} joint"),
+        inverted=joined(behind) if design.held_out else None,
+        n_effective=None if design.held_out else design.n_effective,
+        parents=parents,
+        units_real=design.regions_reference,
+        units_inverted=design.regions if design.held_out else None,
+        n_permutations=100 * FAMILY_SIZE,
+    )
     rng = stream(design.seed, f"validate {name} novelty")
     regions = design.regions if design.regions is not None and len(np.unique(np.asarray(design.regions))) > 1 else None
     found = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
     p_near, near_min = _closer_p(found, design.n_permutations, rng)
-    adjusted = holm([c.p for c in comparisons.values()] + [p_near])
+    adjusted = holm([*(c.p for c in comparisons.values()), joint.p_any, p_near])
     rows: list[Row] = []
-    for (statistic, result), p_adjusted in zip(comparisons.items(), adjusted[:-1], strict=True):
-        rows += _comparison_rows(statistic, own[statistic], result, float(p_adjusted), len(adjusted))
-    rows += _novelty_rows(found, p_near, float(adjusted[-1]), near_min, len(adjusted), rng)
+    for (statistic, result), p_adjusted in zip(comparisons.items(), adjusted[:-2], strict=True):
+        rows += comparison_rows(statistic, own[statistic], result, float(p_adjusted), len(adjusted))
+    rows += joint_rows(joint, float(adjusted[-2]), len(adjusted))
+    rows += novelty_rows(found, p_near, float(adjusted[-1]), near_min, len(adjusted), rng)
     sizes = {
         "n_real": len(design.reference),
         "n_inverted": len(design.inverted),
@@ -190,79 +188,6 @@ def _score_set(
         "held_out": design.held_out,
     }
     return [{"set": name, **row, **sizes} for row in rows]
-
-
-def _features(maps: FloatArray, pixel_scale: PixelScale, unit: str, n_bins: int) -> dict[str, _Feature]:
-    spectrum = power_spectrum(maps, pixel_scale, n_bins)
-    ln_p, k = log_power(spectrum.power), [float(v) for v in spectrum.k]
-    levels: list[str | float] = [f"q{100 * q:02.0f}" for q in QUANTILES]
-    return {
-        "pdf": _Feature(quantiles(maps), levels, [unit] * len(levels)),
-        "moments": _Feature(moments(maps), list(MOMENTS), [unit, unit, "", ""]),
-        "spectrum": _Feature(ln_p, list(k), ["ln P"] * len(k), spectrum.k_unit),
-        "spectrum_scatter": _Feature(ln_p, list(k), ["ln sd(ln P)"] * len(k), spectrum.k_unit, "log_sd"),
-    }
-
-
-def _comparison_rows(statistic: str, feature: _Feature, result: Comparison, p_adjusted: float, n_tests: int) -> list[Row]:
-    """The row of a statistic, then those of its scales."""
-    safe = np.where(result.floor > 0, result.floor, np.inf)
-    in_floors = np.abs(result.difference) / safe
-    enough = min(result.n_a, result.n_effective) >= LEAST_MAPS and n_tests * result.p_min <= ALPHA
-    large = _large(result, n_tests)
-    head = _row(
-        statistic,
-        None,
-        value=in_floors.max(),
-        floor=1.0,
-        p=result.p,
-        p_adjusted=p_adjusted,
-        p_min=result.p_min,
-        detectable=np.median(result.detectable / safe),
-        verdict=_word(p_adjusted, bool(large.any()), enough),
-        unit="floor sd",
-        scale_unit=feature.scale_unit,
-    )
-    rows = [head]
-    factor = p_adjusted / result.p
-    for i, scale in enumerate(feature.scales):
-        p_scale = min(1.0, float(result.p_scale[i]) * factor)
-        rows.append(
-            _row(
-                statistic,
-                scale,
-                value=result.difference[i],
-                low=result.low[i],
-                high=result.high[i],
-                floor=result.floor[i],
-                p=result.p_scale[i],
-                p_adjusted=p_scale,
-                p_min=result.p_min,
-                detectable=result.detectable[i],
-                verdict=_word(p_scale, bool(large[i]), enough),
-                unit=feature.units[i],
-                scale_unit=feature.scale_unit,
-            )
-        )
-    return rows
-
-
-def _large(result: Comparison, n_tests: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Scales whose difference is beyond doubt by its size alone.
-
-    The standard deviation of a few real maps is itself uncertain: Student's t, corrected for all scales of all statistics, sets the
-    bar where it is higher than `EFFECT`.
-    """
-    dof = max(result.n_a + result.n_effective - 2, 1)
-    bar = max(EFFECT, float(student.isf(ALPHA / (2 * n_tests * len(result.difference)), dof)))
-    sd = np.maximum(result.floor, result.spread)
-    return np.asarray((np.abs(result.difference) > bar * sd) & (sd > 0))
-
-
-def _word(p_adjusted: float, large: bool, enough: bool) -> str:
-    if p_adjusted <= ALPHA or large:
-        return "different"
-    return "no difference detected" if enough else "undecided"
 
 
 def _closer_p(found: Novelty, n_permutations: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -278,59 +203,6 @@ def _closer_p(found: Novelty, n_permutations: int, rng: np.random.Generator) -> 
     extra = 0 if exact else 1
     p = (np.count_nonzero(null >= observed - 1e-9) + extra) / (len(null) + extra)
     return float(p), 1.0 / (len(null) + extra)
-
-
-def _novelty_rows(found: Novelty, p: float, p_adjusted: float, p_min: float, n_tests: int, rng: np.random.Generator) -> list[Row]:
-    n, m, draws = len(found.samples), len(found.reference), 999
-    reference = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
-    again = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
-    ratio = np.median(found.samples[rng.integers(n, size=(draws, n))], axis=1) / np.maximum(reference, 1e-9)
-    enough = m >= LEAST_MAPS and n_tests * p_min <= ALPHA
-    nn_word = "different" if p_adjusted <= ALPHA else "novel" if enough else "undecided"
-    near = _row(
-        "novelty_nn",
-        None,
-        value=found.ratio,
-        low=np.quantile(ratio, 0.025),
-        high=np.quantile(ratio, 0.975),
-        floor=np.std(again / np.maximum(reference, 1e-9)),
-        p=p,
-        p_adjusted=p_adjusted,
-        p_min=p_min,
-        verdict=nn_word,
-        unit="nearest-neighbour distance, samples / real",
-    )
-    low, high = _wilson(int(found.copies.sum()), n)
-    word = "copies" if is_copying(found) else "novel" if m >= LEAST_MAPS else "undecided"
-    copy = _row(
-        "novelty_copy", None, value=found.copy_rate, low=low, high=high, floor=0.0, verdict=word, unit="fraction of samples"
-    )
-    rows = [near, copy]
-    if found.parent_correlation is not None:
-        r = found.parent_correlation
-        low, high = np.quantile(r, [0.025, 0.975])
-        unit = "largest correlation with parent"
-        rows.append(_row("novelty_parent", None, value=np.median(r), low=low, high=high, verdict=nn_word, unit=unit))
-    return rows
-
-
-def is_copying(found: Novelty) -> bool:
-    """More than 5 % of the samples, and at least two, are copies; or one is closer than half the threshold."""
-    count = int(found.copies.sum())
-    return bool((count >= 2 and found.copy_rate > COPY_RATE) or (found.samples < 0.5 * found.threshold).any())
-
-
-def _wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927)."""
-    centre, half = count + z**2 / 2, z * np.sqrt(count * (n - count) / n + z**2 / 4)
-    return max(0.0, float((centre - half) / (n + z**2))), min(1.0, float((centre + half) / (n + z**2)))
-
-
-def _row(statistic: str, scale: str | float | None, *, verdict: str, unit: str, scale_unit: str = "", **numbers: Any) -> Row:
-    """One row of plain Python values, absent numbers as None."""
-    keys = ("value", "low", "high", "floor", "p", "p_adjusted", "p_min", "detectable")
-    plain = {key: None if numbers.get(key) is None else float(numbers[key]) for key in keys}
-    return {"statistic": statistic, "scale": scale, "scale_unit": scale_unit, **plain, "verdict": verdict, "unit": unit}
 
 
 def _log10(maps: FloatArray, where: str) -> FloatArray:

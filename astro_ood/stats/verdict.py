@@ -3,27 +3,41 @@
 The order is that of harm. Copies come first, then differences, and only then the question whether the test could have
 found anything: with few maps, or with a power that leaves large differences unseen, the verdict is "undecided" and never "usable".
 "No difference detected" is always quoted with the difference that would have been.
+
+Where some kinds of statistics differ and others were tested well and agree, the set is usable for these alone ("limited"). The kinds are what a
+reader wants to use maps for: the values of pixels, the power at each scale, the structures that they form, and the variety of maps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from math import exp, log
 from statistics import median
 from typing import Literal
 
-from astro_ood.stats.scores import LEAST_MAPS, Row
+from astro_ood.stats.rows import LEAST_MAPS, Row
 from astro_ood.stats.testing import ALPHA
 
-Status = Literal["usable", "undecided", "fails", "copies"]
+Status = Literal["usable", "limited", "undecided", "fails", "copies"]
 _NAMES = {
+    "spectrum": "power spectrum",
     "pdf": "pixel distribution",
     "moments": "moments of the pixel values",
-    "spectrum": "power spectrum",
-    "spectrum_scatter": "scatter of the power spectrum between maps",
+    "increments": "increments and gradients",
+    "bispectrum": "bispectrum",
+    "excursion": "excursion sets (Minkowski functionals, peaks, voids)",
+    "scattering": "wavelet scattering",
+    "scatter": "scatter of the statistics between maps",
+    "joint": "set as a whole",
     "novelty_nn": "distance to the nearest real map",
+}
+_KINDS = {
+    "one-point statistics": ("pdf", "moments"),
+    "two-point statistics": ("spectrum",),
+    "structure (increments, phases, morphology)": ("increments", "bispectrum", "excursion", "scattering"),
+    "the variety of maps": ("scatter",),
 }
 
 
@@ -60,7 +74,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5
         raise ValueError(f"no rows of the set {name!r}")
     heads = {row["statistic"]: row for row in own if row["scale"] is None}
     # the spectrum first: it says at which scales
-    failed = sorted((s for s in _NAMES if heads[s]["verdict"] == "different"), key=lambda s: s != "spectrum")
+    failed = [s for s in _NAMES if heads[s]["verdict"] == "different"]
     failures = [_failure(s, heads[s], own) for s in failed]
     copying = heads["novelty_copy"]["verdict"] == "copies"
     hidden = _hidden_factor(own)
@@ -74,6 +88,9 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5
         return Verdict(_copies(heads), sentences, "copies")
     if failures:
         also = f"; also in the {_listed([_NAMES[s] for s in failed[1:]])}" if failed[1:] else ""
+        good = [] if "novelty_nn" in failed else _good_for(own, heads, power_tested=hidden <= tolerance)
+        if good:
+            return Verdict(f"usable for {_listed(good)} only: {failures[0]}{also}", sentences, "limited")
         return Verdict(failures[0] + also, sentences, "fails")
     if weak:
         return Verdict(_undecided(own, heads, hidden), sentences, "undecided")
@@ -108,9 +125,11 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
         parts = [_run(run, scales) for run in runs if run[0]["verdict"] == "different"]
         return f"fails {' and '.join(parts)}{_by_size(head)}"
     worst = max(bad, key=_floors)
-    where = _length(worst) if isinstance(worst["scale"], float) else worst["scale"]
-    if statistic == "spectrum_scatter":
-        much = f"{'too much' if worst['value'] > 0 else 'too little'} at {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
+    where = worst["scale"]
+    if statistic == "joint":
+        return f"fails as a set: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
+    if statistic == "scatter":
+        much = f"{'too much' if worst['value'] > 0 else 'too little'} in {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
     else:
         unit = f" {worst['unit']}" if worst["unit"] else ""
         much = f"worst at {where}: {worst['value']:+.3g}{unit}, {_times(worst)} floor sd"
@@ -137,6 +156,24 @@ def _run(run: list[Row], scales: list[Row]) -> str:
 def _by_size(head: Row) -> str:
     """Remark where the size of a difference speaks although its p-value cannot."""
     return "" if head["p_adjusted"] <= ALPHA else f" (by its size; the p-value, {_p(head)}, could not show it)"
+
+
+def _good_for(own: list[Row], heads: dict[str, Row], *, power_tested: bool) -> list[str]:
+    """Kinds of statistics that could have shown a difference and did not; of the power spectrum, from which scale upwards."""
+    good = []
+    for kind, statistics in _KINDS.items():
+        if kind == "two-point statistics" and not power_tested:
+            continue
+        if all(heads[s]["verdict"] == "no difference detected" for s in statistics):
+            good.append(kind)
+        elif kind == "two-point statistics" and heads["spectrum"]["verdict"] == "different":
+            scales = sorted(
+                (r for r in own if r["statistic"] == "spectrum" and r["scale"] is not None), key=lambda r: float(r["scale"])
+            )
+            agreeing = list(takewhile(lambda r: r["verdict"] == "no difference detected", scales))
+            if agreeing:
+                good.append(f"two-point statistics down to {_length(agreeing[-1])}")
+    return good
 
 
 def _passed(heads: dict[str, Row]) -> list[str]:
@@ -169,7 +206,7 @@ def _usable(own: list[Row], hidden: float) -> str:
     )
     against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
     return (
-        f"usable down to {_length(smallest)} for the power spectrum: no difference from {against} detected;"
+        f"usable down to {_length(smallest)}, for {_listed(list(_KINDS))}: no difference from {against} detected;"
         f" {_hidden(hidden)} could have been missed"
     )
 

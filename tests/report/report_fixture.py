@@ -69,7 +69,7 @@ def rows(k):
     found = [
         score("spectrum", 0.42, 0.011, "different", unit="ln P"),
         score("pdf", -0.04, 0.31, "no difference detected", unit="dex"),
-        score("minkowski", 0.21, 0.09, "undecided"),
+        score("excursion", 0.21, 0.09, "undecided"),
         score("scattering", 0.08, 0.52, "no difference detected"),
         score("bispectrum", float("nan"), float("nan"), "undecided"),
         score("novelty_copy", 0.0, None, "novel", floor=0.0, unit="fraction of samples"),
@@ -77,9 +77,12 @@ def rows(k):
     found += [
         score("spectrum", 0.03 * i, 0.6 / (i + 1), "no difference detected", scale=float(x), unit="ln P") for i, x in enumerate(k)
     ]
+    shapes = [f"{what} at {level:+d} sd" for what in ("area", "boundary", "Euler") for level in (-1, 0, 1)]
+    for name, factor in (("synthetic", 0.1), ("IAAFT", -0.3)):
+        found += [score("excursion", factor * i, 0.3, "undecided", scale=label, name=name) for i, label in enumerate(shapes)]
     good, bad = "no difference detected", "different"
     for name, verdicts in (("IAAFT", (good, good, bad, bad, bad)), ("augmentation", (good, good, good, good, "undecided"))):
-        for statistic, verdict in zip(("spectrum", "pdf", "minkowski", "scattering", "bispectrum"), verdicts, strict=True):
+        for statistic, verdict in zip(("spectrum", "pdf", "excursion", "scattering", "bispectrum"), verdicts, strict=True):
             found.append(score(statistic, 0.05, 0.0002 if verdict == "different" else 0.4, verdict, name=name))
     return [*found, score("novelty_copy", 1.0, None, "copies", name="augmentation", floor=0.0)]
 

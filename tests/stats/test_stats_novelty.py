@@ -6,7 +6,7 @@ from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
 from astro_ood.stats.novelty import copy_threshold, correlations, nearest, nearest_other, novelty, orientations
-from astro_ood.stats.scores import is_copying
+from astro_ood.stats.rows import is_copying
 from astro_ood.stats.surrogates import augment
 
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
-from astro_ood.stats.scores import validate_sets
+from astro_ood.stats.scores import FAMILY_SIZE, validate_sets
 from astro_ood.stats.surrogates import augment
 from astro_ood.stats.verdict import verdict
 
@@ -38,7 +38,7 @@ def score(maps, synthetic, **options):
 
 def test_good_samples_are_usable(maps):
     rows = score(maps, maps["samples"])
-    for statistic in ("pdf", "moments", "spectrum", "spectrum_scatter"):
+    for statistic in ("pdf", "moments", "spectrum", "increments", "bispectrum", "excursion", "scattering", "scatter", "joint"):
         assert head(rows, statistic)["verdict"] == "no difference detected"
     assert head(rows, "novelty_nn")["verdict"] == head(rows, "novelty_copy")["verdict"] == "novel"
     result = verdict(rows)
@@ -61,7 +61,7 @@ def test_rows_are_plain_and_complete(maps):
     assert max(scales) < 0.25
     assert head(rows, "novelty_parent")["value"] < 1
     tested = [row for row in rows if row["scale"] is None and row["p"] is not None]
-    assert all(row["p_min"] <= row["p"] <= row["p_adjusted"] <= min(1, 5 * row["p"]) for row in tested)
+    assert all(row["p_min"] <= row["p"] <= row["p_adjusted"] <= min(1, FAMILY_SIZE * row["p"]) for row in tested)
 
 
 def test_scale_values_are_differences_from_held_out_maps(maps):
@@ -103,7 +103,7 @@ def test_too_alike_samples_fail_in_the_scatter():
     rng = np.random.default_rng(12)
     sets = {name: gaussian_fields(32, rng, scatter=0.5) for name in ("inverted", "held_out")}
     rows = score(sets, gaussian_fields(64, rng, scatter=0.0))
-    assert head(rows, "spectrum_scatter")["verdict"] == "different"
+    assert head(rows, "scatter")["verdict"] == "different"
     assert "too little" in verdict(rows).headline
 
 

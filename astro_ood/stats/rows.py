@@ -1,0 +1,179 @@
+"""Rows of the table of scores: what each comparison found, in plain values and one word of a fixed list.
+
+The words are ``no difference detected``, ``different``, ``undecided``, ``novel`` and ``copies``. A difference counts where its p-value, after
+all corrections, is below 5 %, or where its size alone is beyond doubt; that nothing was detected counts only where something could have
+been, with enough maps and attainable p-values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from astro_ood.stats._arrays import BoolArray
+from astro_ood.stats.conditional import Comparison
+from astro_ood.stats.features import Feature
+from astro_ood.stats.novelty import Novelty
+from astro_ood.stats.sets import SetComparison
+from astro_ood.stats.testing import ALPHA
+
+Row = dict[str, Any]
+# Fewer real maps on either side never support more than "undecided".
+LEAST_MAPS = 8
+# A difference of so many standard deviations is stated even where no p-value could show it.
+EFFECT = 5.0
+COPY_RATE = 0.05
+
+
+def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adjusted: float, n_tests: int) -> list[Row]:
+    """The row of a statistic, then those of its scales."""
+    safe = np.where(result.floor > 0, result.floor, np.inf)
+    in_floors = np.abs(result.difference) / safe
+    enough = min(result.n_a, result.n_effective) >= LEAST_MAPS and n_tests * result.p_min <= ALPHA
+    large = _large(result, n_tests)
+    head = _row(
+        statistic,
+        None,
+        value=in_floors.max(),
+        floor=1.0,
+        p=result.p,
+        p_adjusted=p_adjusted,
+        p_min=result.p_min,
+        detectable=np.median(result.detectable / safe),
+        verdict=_word(p_adjusted, bool(large.any()), enough),
+        unit="floor sd",
+        scale_unit=feature.scale_unit,
+    )
+    rows = [head]
+    factor = p_adjusted / result.p
+    for i, scale in enumerate(feature.scales):
+        p_scale = min(1.0, float(result.p_scale[i]) * factor)
+        rows.append(
+            _row(
+                statistic,
+                scale,
+                value=result.difference[i],
+                low=result.low[i],
+                high=result.high[i],
+                floor=result.floor[i],
+                p=result.p_scale[i],
+                p_adjusted=p_scale,
+                p_min=result.p_min,
+                detectable=result.detectable[i],
+                verdict=_word(p_scale, bool(large[i]), enough),
+                unit=feature.units[i],
+                scale_unit=feature.scale_unit,
+            )
+        )
+    return rows
+
+
+def joint_rows(result: SetComparison, p_adjusted: float, n_tests: int) -> list[Row]:
+    """The row of all distances together, then one a distance; the floor of a distance is its mean between sets of real maps."""
+    enough = min(result.n_real, result.n_effective) >= LEAST_MAPS and n_tests * result.p_min <= ALPHA
+    worst = int(np.argmin(result.p_adjusted))
+    head = _row(
+        "joint",
+        None,
+        value=(result.value[worst] - result.null[worst]) / max(float(result.null_sd[worst]), np.finfo(np.float64).tiny),
+        floor=1.0,
+        p=result.p_any,
+        p_adjusted=p_adjusted,
+        p_min=result.p_min,
+        verdict=_word(p_adjusted, large=False, enough=enough),
+        unit="sd of the null",
+    )
+    rows = [head]
+    factor = p_adjusted / result.p_any
+    for i, name in enumerate(result.statistics):
+        p_own = min(1.0, float(result.p_adjusted[i]) * factor)
+        rows.append(
+            _row(
+                "joint",
+                name,
+                value=result.value[i],
+                low=result.low[i],
+                high=result.high[i],
+                floor=result.floor[i],
+                p=result.p[i],
+                p_adjusted=p_own,
+                p_min=result.p_min,
+                detectable=result.detectable[i],
+                verdict=_word(p_own, large=False, enough=enough),
+                unit="of standardised features",
+            )
+        )
+    return rows
+
+
+def _large(result: Comparison, n_tests: int) -> BoolArray:
+    """Scales whose difference is beyond doubt by its size alone.
+
+    The standard deviation of a few real maps is itself uncertain: Student's t, corrected for all scales of all statistics, sets the
+    bar where it is higher than `EFFECT`.
+    """
+    dof = max(result.n_a + result.n_effective - 2, 1)
+    bar = max(EFFECT, float(student.isf(ALPHA / (2 * n_tests * len(result.difference)), dof)))
+    sd = np.maximum(result.floor, result.spread)
+    return np.asarray((np.abs(result.difference) > bar * sd) & (sd > 0))
+
+
+def _word(p_adjusted: float, large: bool, enough: bool) -> str:
+    if p_adjusted <= ALPHA or large:
+        return "different"
+    return "no difference detected" if enough else "undecided"
+
+
+def novelty_rows(found: Novelty, p: float, p_adjusted: float, p_min: float, n_tests: int, rng: np.random.Generator) -> list[Row]:
+    n, m, draws = len(found.samples), len(found.reference), 999
+    reference = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
+    again = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
+    ratio = np.median(found.samples[rng.integers(n, size=(draws, n))], axis=1) / np.maximum(reference, 1e-9)
+    enough = m >= LEAST_MAPS and n_tests * p_min <= ALPHA
+    nn_word = "different" if p_adjusted <= ALPHA else "novel" if enough else "undecided"
+    near = _row(
+        "novelty_nn",
+        None,
+        value=found.ratio,
+        low=np.quantile(ratio, 0.025),
+        high=np.quantile(ratio, 0.975),
+        floor=np.std(again / np.maximum(reference, 1e-9)),
+        p=p,
+        p_adjusted=p_adjusted,
+        p_min=p_min,
+        verdict=nn_word,
+        unit="nearest-neighbour distance, samples / real",
+    )
+    low, high = _wilson(int(found.copies.sum()), n)
+    word = "copies" if is_copying(found) else "novel" if m >= LEAST_MAPS else "undecided"
+    copy = _row(
+        "novelty_copy", None, value=found.copy_rate, low=low, high=high, floor=0.0, verdict=word, unit="fraction of samples"
+    )
+    rows = [near, copy]
+    if found.parent_correlation is not None:
+        r = found.parent_correlation
+        low, high = np.quantile(r, [0.025, 0.975])
+        unit = "largest correlation with parent"
+        rows.append(_row("novelty_parent", None, value=np.median(r), low=low, high=high, verdict=nn_word, unit=unit))
+    return rows
+
+
+def is_copying(found: Novelty) -> bool:
+    """More than 5 % of the samples, and at least two, are copies; or one is closer than half the threshold."""
+    count = int(found.copies.sum())
+    return bool((count >= 2 and found.copy_rate > COPY_RATE) or (found.samples < 0.5 * found.threshold).any())
+
+
+def _wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927)."""
+    centre, half = count + z**2 / 2, z * np.sqrt(count * (n - count) / n + z**2 / 4)
+    return max(0.0, float((centre - half) / (n + z**2))), min(1.0, float((centre + half) / (n + z**2)))
+
+
+def _row(statistic: str, scale: str | float | None, *, verdict: str, unit: str, scale_unit: str = "", **numbers: Any) -> Row:
+    """One row of plain Python values, absent numbers as None."""
+    keys = ("value", "low", "high", "floor", "p", "p_adjusted", "p_min", "detectable")
+    plain = {key: None if numbers.get(key) is None else float(numbers[key]) for key in keys}
+    return {"statistic": statistic, "scale": scale, "scale_unit": scale_unit, **plain, "verdict": verdict, "unit": unit}
