@@ -17,6 +17,7 @@ from astro_ood.report.images import INK
 LINEAR = 3.0
 _TICKS = (-100, -30, -10, -3, 0, 3, 10, 30, 100)
 _ROW, _MARGIN = 0.165, 1.0
+_SIZE, _LONG_SIZE, _LONG = 8.5, 7.5, 24
 
 
 def departures_figure(rows: Sequence[Row], statistic: str, into: Into = Figure) -> Figure:
@@ -39,7 +40,20 @@ def departures_figure(rows: Sequence[Row], statistic: str, into: Into = Figure) 
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_xlabel("difference from real maps [floor sd]")
-    return whole_figure(axes)
+    axes.tick_params(axis="y", labelsize=_LONG_SIZE if max(map(len, labels)) > _LONG else _SIZE)
+    figure = whole_figure(axes)
+    legend = figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=4,
+        frameon=False,
+        fontsize=_SIZE,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
 
 
 def departures_finding(rows: Sequence[Row], statistic: str) -> str:

@@ -329,18 +329,13 @@ def _legend(axes: Axes, names: Sequence[str]) -> None:
 
 
 def dots(axes: Axes, name: str, x: FloatArray, y: NDArray[np.int64], interval: tuple[FloatArray, FloatArray] | None = None) -> None:
-    """Points of a set in rows, with their intervals, and its name in the legend above."""
+    """Points of a set in rows, with their intervals, labelled for a legend."""
     shown = np.isfinite(x)
     if interval is not None:
         axes.hlines(y[shown], interval[0][shown], interval[1][shown], color=_line(name), lw=1.3)
     marker = "o" if name == SYNTHETIC else _MARKERS[list(_STYLES).index(name) % len(_MARKERS) if name in _STYLES else -1]
     face = _line(name) if name == SYNTHETIC else "none"
     axes.plot(x[shown], y[shown], marker, ms=4.4, mfc=face, mec=_line(name), mew=1.2, ls="none", label=_short(name))
-    legend = axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.3, 1.0), ncols=4, frameon=False, fontsize=_SMALL, handletextpad=0.1, columnspacing=0.8
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _quantity(name: str, unit: str) -> str:

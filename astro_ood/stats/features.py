@@ -99,8 +99,8 @@ def _excursion(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
     smoothing = float(np.sqrt(np.prod(pixel_steps(pixel_scale))))
     counts = peaks(maps, pixel_scale, HEIGHTS, smoothing=smoothing)
     valleys = peaks(maps, pixel_scale, [-h for h in reversed(HEIGHTS)], smoothing=smoothing)
-    labels: list[str | float] = [f"{what} at {level:+.0f} sd" for what in ("area", "boundary", "Euler") for level in LEVELS]
-    labels += [f"peaks above {h:+.0f} sd" for h in HEIGHTS] + [f"voids below {-h:+.0f} sd" for h in reversed(HEIGHTS)]
+    labels: list[str | float] = [f"{what} at {_height(level)} sd" for what in ("area", "boundary", "Euler") for level in LEVELS]
+    labels += [f"peaks above {_height(h)} sd" for h in HEIGHTS] + [f"voids below {_height(-h)} sd" for h in reversed(HEIGHTS)]
     values = [shape.area, shape.length, shape.euler, counts.peaks, valleys.voids]
     per, n = f"1/{shape.unit}", len(LEVELS)
     units = [""] * n + [per] * n + [f"{per}2"] * (n + 2 * len(HEIGHTS))
@@ -109,7 +109,11 @@ def _excursion(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
 
 def _scattering(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
     found = scattering(maps, pixel_scale)
-    return Feature(found.vector, list(found.labels), ["ln"] * len(found.labels))
+    lengths, unit = [_length(w) for w in found.wavelength], found.unit
+    turns = [f"{angle:.3g}°" for angle in found.angles[: found.ln_ratio.shape[2]]]
+    labels: list[str | float] = [f"S1, {length} {unit}" for length in lengths]
+    labels += [f"S2/S1, {lengths[a]} in {lengths[b]} {unit}, {turn}" for a, b in found.pairs for turn in turns]
+    return Feature(found.vector, labels, ["ln"] * len(labels))
 
 
 def _scatter(found: Mapping[str, Feature]) -> Feature:
@@ -120,6 +124,11 @@ def _scatter(found: Mapping[str, Feature]) -> Feature:
 def _named(scale: str | float, unit: str) -> str:
     """A frequency as the length that it belongs to; words as they are."""
     return scale if isinstance(scale, str) else f"{_length(1 / scale)} {unit.removeprefix('cycles/')}"
+
+
+def _height(level: float) -> str:
+    """With its sign, but 0."""
+    return f"{level:+.0f}" if level else "0"
 
 
 def _length(value: float) -> str:
