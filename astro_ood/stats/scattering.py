@@ -40,7 +40,7 @@ _LEAST_SHARE = 0.1
 # Ratios and normalised values below this are set to it, so that logarithms exist.
 _FLOOR = 1e-12
 # Values of maps transformed at a time: the fields of a chunk stay in the cache.
-_CHUNK = 2**16
+_CHUNK = 2**17
 
 
 @dataclass(frozen=True)
