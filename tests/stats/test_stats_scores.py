@@ -10,6 +10,7 @@ from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
 from astro_ood.stats.scores import FAMILY_SIZE, validate_sets
+from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.surrogates import augment
 from astro_ood.stats.verdict import verdict
 
@@ -200,3 +201,16 @@ def test_baselines_are_named_in_the_sentences(maps):
     assert any(line.startswith("Baseline augmented: differs in the") and "copy rate" in line for line in verdict(rows).sentences)
     with pytest.raises(ValueError, match="no rows"):
         verdict(rows, name="absent")
+
+
+def test_distances_take_a_thousand_samples_at_most(maps, monkeypatch):
+    sizes = []
+
+    def spy(real, samples, rng, **options):
+        sizes.append((len(samples), len(options["parents"])))
+        return compare_sets(real, samples, rng, **options)
+
+    monkeypatch.setattr("astro_ood.stats.scores.MOST_SAMPLES", 20)
+    monkeypatch.setattr("astro_ood.stats.scores.compare_sets", spy)
+    score(maps, maps["samples"], parents=np.arange(48) % 24)
+    assert sizes == [(20, 20)]
