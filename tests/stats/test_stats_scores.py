@@ -122,12 +122,12 @@ def test_rotated_and_shifted_copies_are_called_copies(maps, with_held_out):
 
 def test_held_out_maps_in_the_place_of_samples_pass():
     wrong = []
-    for trial in range(12):
+    for trial in range(6):
         rng = np.random.default_rng([14, trial])
         inverted, held_out, samples = (gaussian_fields(16, rng, 32) for _ in range(3))
         rows = validate_sets(inverted, samples, held_out=held_out, n_permutations=500)
-        wrong.append(verdict(rows).status in ("fails", "copies"))
-    assert np.mean(wrong) <= 0.25
+        wrong.append(verdict(rows).status in ("fails", "limited", "copies"))
+    assert sum(wrong) <= 1
 
 
 def test_few_maps_are_undecided_but_gross_failures_are_said():

@@ -19,7 +19,7 @@ def compared(held_out, samples, rng, **options):
     return compare_sets(held_out, samples, rng, n_permutations=199, n_splits=20, n_bootstrap=50, **options)
 
 
-@pytest.mark.parametrize(("n_inverted", "n_samples", "n_held_out", "trials"), [(8, 48, 8, 100), (32, 32, 32, 60)])
+@pytest.mark.parametrize(("n_inverted", "n_samples", "n_held_out", "trials"), [(8, 48, 8, 60), (32, 32, 32, 40)])
 def test_bootstraps_of_the_inverted_maps_are_rejected_at_the_nominal_rate_only(n_inverted, n_samples, n_held_out, trials):
     any_, each = [], []
     for trial in range(trials):
