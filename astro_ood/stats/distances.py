@@ -18,20 +18,21 @@ coverage          fraction of balls of a that hold a vector of b                
 
 The first four are U-statistics: a vector is never paired with itself, so their expectation is zero for sets of one law and any
 size, and single values may be negative. The sliced and the Frechet distance are positive for finite sets of one law: the first
-goes as (1/N + 1/M)^(1/2); the second holds tr C (1/N + 1/M) from the means and about K (K + 1) / 4 times the same from the
-covariances, that is more than 10 for thirty features and fifty maps. Neither means anything without its floor. Both
-covariances are shrunk by one intensity, the larger of the two estimates, else unequal sizes would look like a difference.
+goes as (1/N + 1/M)^(1/2); the second holds tr C (1/N + 1/M) from the means and, for K features of unit variance and before
+shrinkage, K (K + 1) / 4 (1/N + 1/M) from the covariances: 10 for thirty features and fifty maps. Neither means anything without
+its floor. Both covariances are shrunk by one intensity, the larger of the two estimates, else unequal sizes would look like a
+difference.
 
-The discriminant (Lopez-Paz & Oquab 2017, arXiv:1610.06545) is linear in the features, or in the principal components of
-the Gaussian kernel. It weights both sets equally, so the accuracy is 1/2 without a difference whatever the sizes, and the area under
-the curve counts only pairs of one fold, for scores of different folds have different zero points. Precision, recall, density and
-coverage follow Naeem et al. (2020, arXiv:2002.09797): k = 5 or, for fewer than eleven maps, half of those at hand.
-Coverage is their answer to recall, which a single outlier of b can raise.
+The discriminant (Lopez-Paz & Oquab 2017, arXiv:1610.06545) is linear in the features, or in the first 16 principal components
+of the Gaussian kernel. It weights both sets equally, so the accuracy is 1/2 without a difference whatever the sizes. The area
+under the curve counts only pairs of one fold, for scores of different folds have different zero points.
 
-**Units.** Vectors of one unit (region, or parent of a sample) resemble one another. Pairs of one unit are left out of the
-means within a set, neighbours are sought in other units, and a unit is never divided between training and test.
-`Pool` holds the vectors once; subsets are vectors of weights, so that a thousand of them cost a few matrix products. Weights are
-counts: a map that was drawn three times is three equal vectors of one unit.
+Precision, recall, density and coverage follow Naeem et al. (2020, arXiv:2002.09797), with k = 5 or, for fewer than eleven maps,
+half of those at hand. Coverage is their answer to recall, which a single outlier of b can raise.
+
+Measured on the same sets, `dcor`, `POT` and `prdc` give the same numbers. A test with 999 permutations takes 3 ms for the energy
+distance of 64 and 64 maps (`dcor` 39 ms) and 44 ms of 256 and 256 (659 ms); the sliced distance 0.12 and 0.42 s (`POT` 1.3 and
+4.8 s), all of precision to coverage 0.22 and 1.1 s (`prdc` 148 and 145 s), on one core.
 """
 
 from __future__ import annotations

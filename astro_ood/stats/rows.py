@@ -7,12 +7,13 @@ been, with enough maps and attainable p-values.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
-from astro_ood.stats._arrays import BoolArray
+from astro_ood.stats._arrays import BoolArray, FloatArray
 from astro_ood.stats.conditional import Comparison
 from astro_ood.stats.features import Feature
 from astro_ood.stats.novelty import Novelty
@@ -30,13 +31,12 @@ COPY_RATE = 0.05
 def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adjusted: float, n_tests: int) -> list[Row]:
     """The row of a statistic, then those of its scales."""
     safe = np.where(result.floor > 0, result.floor, np.inf)
-    in_floors = np.abs(result.difference) / safe
-    enough = min(result.n_a, result.n_effective) >= LEAST_MAPS and n_tests * result.p_min <= ALPHA
+    enough = _enough(result.n_a, result.n_effective, result.p_min, n_tests)
     large = _large(result, n_tests)
     head = _row(
         statistic,
         None,
-        value=in_floors.max(),
+        value=(np.abs(result.difference) / safe).max(),
         floor=1.0,
         p=result.p,
         p_adjusted=p_adjusted,
@@ -46,33 +46,15 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
         unit="floor sd",
         scale_unit=feature.scale_unit,
     )
-    rows = [head]
-    factor = p_adjusted / result.p
-    for i, scale in enumerate(feature.scales):
-        p_scale = min(1.0, float(result.p_scale[i]) * factor)
-        rows.append(
-            _row(
-                statistic,
-                scale,
-                value=result.difference[i],
-                low=result.low[i],
-                high=result.high[i],
-                floor=result.floor[i],
-                p=result.p_scale[i],
-                p_adjusted=p_scale,
-                p_min=result.p_min,
-                detectable=result.detectable[i],
-                verdict=_word(p_scale, bool(large[i]), enough),
-                unit=feature.units[i],
-                scale_unit=feature.scale_unit,
-            )
-        )
-    return rows
+    adjusted = np.minimum(1.0, result.p_scale * (p_adjusted / result.p))
+    words = [_word(float(p), bool(far), enough) for p, far in zip(adjusted, large, strict=True)]
+    numbers = {"value": result.difference, "p": result.p_scale, "p_adjusted": adjusted}
+    return [head, *_scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)]
 
 
 def joint_rows(result: SetComparison, p_adjusted: float, n_tests: int) -> list[Row]:
     """The row of all distances together, then one a distance; the floor of a distance is its mean between sets of real maps."""
-    enough = min(result.n_real, result.n_effective) >= LEAST_MAPS and n_tests * result.p_min <= ALPHA
+    enough = _enough(result.n_real, result.n_effective, result.p_min, n_tests)
     worst = int(np.argmin(result.p_adjusted))
     head = _row(
         "joint",
@@ -85,27 +67,40 @@ def joint_rows(result: SetComparison, p_adjusted: float, n_tests: int) -> list[R
         verdict=_word(p_adjusted, large=False, enough=enough),
         unit="sd of the null",
     )
-    rows = [head]
-    factor = p_adjusted / result.p_any
-    for i, name in enumerate(result.statistics):
-        p_own = min(1.0, float(result.p_adjusted[i]) * factor)
-        rows.append(
-            _row(
-                "joint",
-                name,
-                value=result.value[i],
-                low=result.low[i],
-                high=result.high[i],
-                floor=result.floor[i],
-                p=result.p[i],
-                p_adjusted=p_own,
-                p_min=result.p_min,
-                detectable=result.detectable[i],
-                verdict=_word(p_own, large=False, enough=enough),
-                unit="of standardised features",
-            )
+    adjusted = np.minimum(1.0, result.p_adjusted * (p_adjusted / result.p_any))
+    words = [_word(float(p), large=False, enough=enough) for p in adjusted]
+    numbers = {"value": result.value, "p": result.p, "p_adjusted": adjusted}
+    units = ["of standardised features"] * len(words)
+    return [head, *_scale_rows("joint", list(result.statistics), result, numbers, words, units)]
+
+
+def _scale_rows(
+    statistic: str,
+    scales: Sequence[str | float],
+    result: Comparison | SetComparison,
+    numbers: Mapping[str, FloatArray],
+    verdicts: Sequence[str],
+    units: Sequence[str],
+    scale_unit: str = "",
+) -> list[Row]:
+    columns = {**numbers, **{key: getattr(result, key) for key in ("low", "high", "floor", "detectable")}}
+    return [
+        _row(
+            statistic,
+            scale,
+            p_min=result.p_min,
+            verdict=verdicts[i],
+            unit=units[i],
+            scale_unit=scale_unit,
+            **{key: column[i] for key, column in columns.items()},
         )
-    return rows
+        for i, scale in enumerate(scales)
+    ]
+
+
+def _enough(n_real: int, n_effective: int, p_min: float, n_tests: int) -> bool:
+    """Whether a difference could have been detected: maps on both sides, and a p that survives the correction."""
+    return min(n_real, n_effective) >= LEAST_MAPS and n_tests * p_min <= ALPHA
 
 
 def _large(result: Comparison, n_tests: int) -> BoolArray:
@@ -173,7 +168,7 @@ def _wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def _row(statistic: str, scale: str | float | None, *, verdict: str, unit: str, scale_unit: str = "", **numbers: Any) -> Row:
-    """One row of plain Python values, absent numbers as None."""
+    """One row of plain Python values; numbers that are absent or do not exist as None."""
     keys = ("value", "low", "high", "floor", "p", "p_adjusted", "p_min", "detectable")
-    plain = {key: None if numbers.get(key) is None else float(numbers[key]) for key in keys}
+    plain = {key: float(numbers[key]) if numbers.get(key) is not None and np.isfinite(numbers[key]) else None for key in keys}
     return {"statistic": statistic, "scale": scale, "scale_unit": scale_unit, **plain, "verdict": verdict, "unit": unit}

@@ -6,12 +6,14 @@ feature is centred on its median and divided by its interquartile range over 1.3
 estimator (Chen et al. 2010, arXiv:0907.4698), so that ten correlated scales do not outweigh one independent one.
 
 The scale, the bandwidth of the kernels and the features of the kernel discriminant are fitted to real maps only: a scale that
-follows the samples hides what is wrong with them. They must not single out one of two sets that are exchanged, however: a scale
-fitted to eight held-out maps makes precisely these maps look regular, and every other set irregular. So the fit takes *all* real
-maps of the comparison, held out and inverted ones.
+follows the samples hides what is wrong with them. They must not single out one of two sets that are exchanged, however: eight maps
+look regular in a scale of their own, and every other set irregular. With a robust scale of the first set, 8 maps against
+8 of the same law are rejected at nominal 5 % in 7 % (energy) to 10 % (MMD) of trials, against 64 in 9 to 11 %; with a whitened one
+in 14 to 21 % and 17 to 28 %. So the fit takes *all* real maps of the comparison, held out and inverted ones, and both sets
+where there are no others.
 
 ===================  ============================================================================================
-kernel               k(x, y), with d = \|x - y\| and s the median of d between maps of different units
+kernel               k(x, y), with d = \|x - y\| and s the median of d between different real maps
 ===================  ============================================================================================
 energy               -d (Szekely & Rizzo 2013, J. Stat. Plan. Inference 143, 1249)
 mmd_gaussian         exp(-d^2 / 2 s^2) (Gretton et al. 2012, JMLR 13, 723)
@@ -23,10 +25,11 @@ kid                  (x . y / K + 1)^3, K features (the same), on summaries in p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray
@@ -117,15 +120,14 @@ class Ruler:
         s of the kernels: median distance of standardised real vectors.
     directions : ndarray, shape (K, L)
         Unit vectors of the sliced Wasserstein distance, the same for every comparison of K features.
-    landmarks, basis : ndarray, shapes (M, K) and (M, R)
-        Real vectors, and the principal components of their Gaussian kernel (Nystroem).
+    landmarks : ndarray, shape (M, K)
+        Standardised real vectors.
     """
 
     scale: Scale
     bandwidth: float
     directions: FloatArray
     landmarks: FloatArray
-    basis: FloatArray
 
     def kernel(self, name: str, x: FloatArray, y: FloatArray) -> FloatArray:
         """Kernel (N, M) of standardised vectors (N, K) and (M, K)."""
@@ -137,6 +139,13 @@ class Ruler:
         if name == "mmd_gaussian":
             return np.asarray(np.exp(-square))
         return np.asarray(sum((1 + square / c) ** -c for c in _RQ_SHAPES) / len(_RQ_SHAPES))
+
+    @cached_property
+    def basis(self) -> FloatArray:
+        """Principal components of the Gaussian kernel of the landmarks (M, R), for Nystroem features."""
+        value, vector = np.linalg.eigh(self.kernel("mmd_gaussian", self.landmarks, self.landmarks))
+        kept = np.flatnonzero(value > 1e-6 * value[-1])[-_COMPONENTS:]
+        return np.asarray(vector[:, kept] / np.sqrt(value[kept]))
 
     def features(self, x: FloatArray) -> FloatArray:
         """Features (N, R) whose inner products approximate the Gaussian kernel of standardised vectors (N, K)."""
@@ -165,15 +174,11 @@ def fit_ruler(
     rng = np.random.default_rng([seed, x.shape[1]])
     directions = rng.normal(size=(x.shape[1], n_directions if x.shape[1] > 1 else 1))
     landmarks = x if len(x) <= _LANDMARKS else x[np.sort(rng.permutation(len(x))[:_LANDMARKS])]
-    distance = cdist(landmarks, landmarks)[np.triu_indices(len(landmarks), 1)]
+    distance = pdist(landmarks)
     # Most maps may be the same; then the others set the scale.
     distance = distance[distance > 0]
     bandwidth = float(np.median(distance)) if len(distance) else 1.0
-    value, vector = np.linalg.eigh(np.exp(-cdist(landmarks, landmarks, "sqeuclidean") / (2 * bandwidth**2)))
-    kept = np.flatnonzero(value > 1e-6 * value[-1])[-_COMPONENTS:]
-    return Ruler(
-        scale, bandwidth, directions / np.linalg.norm(directions, axis=0), landmarks, vector[:, kept] / np.sqrt(value[kept])
-    )
+    return Ruler(scale, bandwidth, directions / np.linalg.norm(directions, axis=0), landmarks)
 
 
 def as_vectors(values: ArrayLike, where: str, least: int = 1) -> FloatArray:

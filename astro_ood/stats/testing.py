@@ -10,13 +10,14 @@ must not be read as agreement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray
@@ -176,6 +177,28 @@ def max_t(
     p = np.minimum((exceed + extra) / (len(null) + extra), 1.0)
     bar = np.quantile(largest, 1 - ALPHA, method="higher")
     return float(p[-1]), p[:-1], np.asarray(bar * np.where(spread > 0, spread, 0.0))
+
+
+def min_p(observed: FloatArray, null: FloatArray, tails: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """p of statistics of unlike distributions, p adjusted for their number, and the values that reach 5 %.
+
+    Where `max_t` standardises, each value is replaced by its rank among the B + 1 exchangeable rows, and the smallest p of a row is
+    compared with those of all rows (single-step min-P; Westfall & Young 1993).
+
+    Parameters
+    ----------
+    observed, null : ndarray, shapes (S,) and (B, S)
+    tails : sequence of int, length S
+        1 where high values are extreme, -1 where low ones are, 0 for both (p is then twice the smaller one).
+    """
+    rows, tail = np.concatenate([observed[None], null]), np.asarray(tails)
+    rounded = np.round(rows / np.maximum(np.abs(rows).max(axis=0), _TIE), -int(np.log10(_TIE)))
+    high, low = (rankdata(sign * rounded, method="max", axis=0) / len(rows) for sign in (-1.0, 1.0))
+    p = np.where(tail == 0, np.minimum(1.0, 2 * np.minimum(high, low)), np.where(tail < 0, low, high))
+    adjusted = np.count_nonzero(p.min(axis=1)[:, None] <= p[0] * (1 + _TIE), axis=0) / len(rows)
+    level = np.choose(tail + 1, [ALPHA, 1 - ALPHA / 2, 1 - ALPHA])
+    bar = np.array([np.quantile(column, q, method="nearest") for column, q in zip(null.T, level, strict=True)])
+    return p[0], adjusted, bar
 
 
 def holm(p: ArrayLike) -> FloatArray:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from astro_ood.errors import InputError
-from astro_ood.stats.testing import attainable_p, floor, holm, permutation_p
+from astro_ood.stats.testing import attainable_p, floor, holm, min_p, permutation_p
 
 
 def rejections(p, level=0.05):
@@ -128,3 +128,26 @@ def test_floor_of_independent_maps_has_the_expected_size():
     np.testing.assert_allclose(found.resized(40, 120).sd, found.sd / 2)
     with pytest.raises(InputError, match="AOD-IN40"):
         floor(values, 300, 101, rng)
+
+
+def test_min_p_of_unlike_statistics():
+    rng = np.random.default_rng(21)
+    null = np.stack([rng.normal(size=199), rng.exponential(size=199) ** 3, rng.normal(size=199)], axis=1)
+    p, adjusted, bar = min_p(np.array([9.0, -1.0, -9.0]), null, [1, -1, 0])
+    np.testing.assert_allclose(p, [1 / 200, 1 / 200, 2 / 200])
+    # The next rows reach 2/200: one in each column at most.
+    assert adjusted[0] == adjusted[1] == 1 / 200
+    assert 2 / 200 <= adjusted[2] <= 4 / 200
+    assert np.all(np.abs(bar[[0, 2]] - [1.645, 1.96]) < 0.4)
+    assert bar[1] == np.quantile(null[:, 1], 0.05, method="nearest")
+
+
+def test_min_p_is_uniform_and_ties_count_as_ties():
+    rng = np.random.default_rng(22)
+    found = []
+    for _ in range(300):
+        rows = rng.normal(size=(100, 4)) @ np.array([[1, 0.9, 0, 0], [0, 0.4, 0, 0], [0, 0, 1, 0], [0, 0, 0.5, 1]])
+        found.append(min_p(rows[0], rows[1:], [1, -1, 0, 1])[1].min())
+    assert stats.kstest(np.array(found) - rng.random(300) / 100, "uniform").pvalue > 0.003
+    p, adjusted, _ = min_p(np.full(2, 1 + 1e-13), np.ones((50, 2)), [1, 0])
+    assert p.tolist() == adjusted.tolist() == [1, 1]

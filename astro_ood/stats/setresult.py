@@ -1,0 +1,88 @@
+"""What a comparison of two sets of maps says: every distance beside its floor, its null and its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from astro_ood.stats._arrays import FloatArray
+from astro_ood.stats.ruler import KERNELS, Ruler
+
+# Never negative and biased high: resampled values exceed the value as it does the truth, so the interval is reflected.
+BIASED = ("sliced", "frechet")
+_FROM_ZERO = (*KERNELS, *BIASED)
+
+
+@dataclass(frozen=True)
+class SetComparison:
+    """Samples against real maps, one entry per statistic.
+
+    Attributes
+    ----------
+    statistics : tuple of str, length S
+    value : ndarray, shape (S,)
+        Distance of the samples from the (held-out) real maps.
+    low, high : ndarray, shape (S,)
+        95 % bootstrap interval; units of the real maps and parents of the samples are drawn anew, so the sampling error of the
+        inverted maps is included. That of the sliced and the Frechet distance is one of the distance without its bias.
+    floor, floor_sd : ndarray, shape (S,)
+        Mean and standard deviation of the distance between two disjoint sets of real maps, of `floor_sizes` units.
+    null, null_sd : ndarray, shape (S,)
+        The same where the second set is samples of a perfect generator, of the sizes compared.
+    p, p_adjusted : ndarray, shape (S,)
+        One-sided (density: two-sided), and adjusted for the number of statistics.
+    detectable : ndarray, shape (S,)
+        The value that would have reached 5 % (of density: the higher one).
+    p_any : float
+        That any statistic differs: the smallest adjusted p, one p for the whole comparison.
+    p_min : float
+        The smallest that any p here can be.
+    n_real, n_effective, n_samples : int
+        Units of real maps, effective number behind the samples, samples.
+    floor_sizes : (int, int)
+        The two sizes compared if inverted maps are given, else the halves of the real maps.
+    neighbours : int
+        k of precision, recall, density and coverage.
+    ruler : Ruler
+        Scale and bandwidth.
+    """
+
+    statistics: tuple[str, ...]
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+    floor: FloatArray
+    floor_sd: FloatArray
+    null: FloatArray
+    null_sd: FloatArray
+    p: FloatArray
+    p_adjusted: FloatArray
+    detectable: FloatArray
+    p_any: float
+    p_min: float
+    n_real: int
+    n_effective: int
+    n_samples: int
+    floor_sizes: tuple[int, int]
+    neighbours: int
+    ruler: Ruler
+
+    @property
+    def effect(self) -> FloatArray:
+        """Excess over the floor, in standard deviations of the floor (S,); NaN where the floor does not vary."""
+        return self._in_floors(self.value - self.floor)
+
+    @property
+    def effect_interval(self) -> FloatArray:
+        """95 % interval (2, S) of the effect; unbiased ones, of distances, are counted from zero."""
+        zero = np.where(np.isin(self.statistics, _FROM_ZERO), 0.0, self.floor)
+        return self._in_floors(np.stack([self.low, self.high]) - zero)
+
+    def of(self, statistic: str) -> dict[str, float]:
+        """All numbers of one statistic."""
+        i = self.statistics.index(statistic)
+        return {name: float(entry[i]) for name, entry in vars(self).items() if isinstance(entry, np.ndarray)}
+
+    def _in_floors(self, excess: FloatArray) -> FloatArray:
+        return np.asarray(excess / np.where(self.floor_sd > 0, self.floor_sd, np.nan))
