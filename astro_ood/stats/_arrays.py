@@ -63,7 +63,7 @@ def in_chunks(
     ----------
     compute : callable
         ``compute(*maps, observed)`` of checked float64 maps, (n, H, W) each, and of the observed pixels, bool of shape (n, H, W) or
-        (1, H, W), or None without a mask. Missing pixels of the maps hold 0. The maps are copies, free to be overwritten. Returns
+        (1, H, W), or None where all were. Missing pixels of the maps hold 0. The maps are copies, free to be overwritten. Returns
         arrays of n entries.
     *stacks : array_like, shape (N, H, W)
         One shape for all.
@@ -103,8 +103,8 @@ def in_chunks(
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
-def _observed(mask: ArrayLike, shape: tuple[int, ...], where: str) -> BoolArray:
-    """Check a mask against the shape of a stack and turn it round: (N or 1, H, W), True where a pixel was observed."""
+def _observed(mask: ArrayLike, shape: tuple[int, ...], where: str) -> BoolArray | None:
+    """Check a mask against the shape of a stack and turn it round: (N or 1, H, W), True where a pixel was observed; None if all were."""
     missing = np.asarray(mask)
     if missing.dtype != np.bool_:
         raise InputError("IN35", where, f"a mask of type {missing.dtype}", "give booleans, True where a pixel is missing")
@@ -114,4 +114,4 @@ def _observed(mask: ArrayLike, shape: tuple[int, ...], where: str) -> BoolArray:
     empty = missing.all(axis=(1, 2))
     if empty.any():
         raise InputError("IN18", where, f"{int(empty.sum())} of {len(missing)} masks hide all pixels", "leave these maps out")
-    return np.asarray(~missing)
+    return np.asarray(~missing) if missing.any() else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from astro_ood.stats._arrays import FloatArray, as_stack
+from astro_ood.stats._arrays import FloatArray, as_stack, in_chunks
 
 QUANTILES: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MOMENTS: tuple[str, ...] = ("mean", "sd", "skewness", "kurtosis")
@@ -40,8 +40,12 @@ def quantiles(x: ArrayLike, levels: ArrayLike = QUANTILES) -> FloatArray:
     ndarray, shape (N, K)
         In the unit of the maps.
     """
-    maps = as_stack(x)
-    return np.asarray(np.quantile(maps.reshape(len(maps), -1), np.asarray(levels, np.float64), axis=1).T)
+    at = np.asarray(levels, np.float64)
+
+    def compute(maps: FloatArray, _: object) -> tuple[FloatArray]:
+        return (np.quantile(maps.reshape(len(maps), -1), at, axis=1, overwrite_input=True).T,)
+
+    return in_chunks(compute, x)[0]
 
 
 def histograms(a: ArrayLike, b: ArrayLike, n_bins: int = 50) -> tuple[Histogram, Histogram]:
@@ -72,12 +76,16 @@ def moments(x: ArrayLike) -> FloatArray:
     ndarray, shape (N, 4)
         In the order of `MOMENTS`; population (biased) moments. The shape moments of a constant map are 0.
     """
-    maps = as_stack(x)
+    return in_chunks(_moments, x)[0]
+
+
+def _moments(maps: FloatArray, _: object) -> tuple[FloatArray]:
     pixels = maps.reshape(len(maps), -1)
     mean, sd = pixels.mean(axis=1), pixels.std(axis=1)
     # Rounding leaves a constant map a spread of some ulp, whose "shape" would be noise.
     flat = sd <= 8 * np.finfo(np.float64).eps * np.abs(mean)
     z = (pixels - mean[:, None]) / np.where(flat | (sd == 0), 1.0, sd)[:, None]
-    skewness = np.where(flat, 0.0, (z**3).mean(axis=1))
-    kurtosis = np.where(flat, 0.0, (z**4).mean(axis=1) - 3.0)
-    return np.stack([mean, np.where(flat, 0.0, sd), skewness, kurtosis], axis=1)
+    square = z * z
+    skewness = np.where(flat, 0.0, (square * z).mean(axis=1))
+    kurtosis = np.where(flat, 0.0, (square * square).mean(axis=1) - 3.0)
+    return (np.stack([mean, np.where(flat, 0.0, sd), skewness, kurtosis], axis=1),)

@@ -27,10 +27,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from astro_ood.errors import InputError
-from astro_ood.stats._arrays import FloatArray, IntArray, as_stack
+from astro_ood.stats._arrays import BoolArray, FloatArray, IntArray, as_stack, in_chunks
 from astro_ood.stats._banded import Workspace, filters
 from astro_ood.stats._morlet import morlet_bank
 from astro_ood.stats.spectrum import PixelScale, pixel_steps
@@ -40,7 +39,7 @@ _LEAST_SHARE = 0.1
 # Ratios and normalised values below this are set to it, so that logarithms exist.
 _FLOOR = 1e-12
 # Values of maps transformed at a time: the fields of a chunk stay in the cache.
-_CHUNK = 2**17
+_PLANES = 16
 
 
 @dataclass(frozen=True)
@@ -160,28 +159,27 @@ def scattering(
     ConfigError
         For a number of scales, angles or grid points that does not exist.
     """
-    maps, missing = _present(x, mask)
+    height, width = np.shape(x)[-2:] if np.ndim(x) > 1 else as_stack(x).shape[1:]
     steps = pixel_steps(pixel_scale)
     unit = max(steps)
-    bank = morlet_bank((maps.shape[1], maps.shape[2]), (steps[0] / unit, steps[1] / unit), n_scales, n_angles, oversampling)
-    s1 = np.empty((len(maps), bank.n_scales, n_angles))
-    s2 = np.empty((len(maps), len(bank.pairs), n_angles, n_angles))
-    size, work = max(1, _CHUNK // maps[0].size), (Workspace(), Workspace())
-    for start in range(0, len(maps), size):
-        part = slice(start, start + size)
-        gone = None if missing is None else missing[part]
-        z, sd = standardise(maps[part], gone)
+    bank = morlet_bank((height, width), (steps[0] / unit, steps[1] / unit), n_scales, n_angles, oversampling)
+    work = Workspace(), Workspace()
+
+    def compute(maps: FloatArray, observed: BoolArray | None) -> tuple[FloatArray, FloatArray]:
+        gone = None if observed is None else np.broadcast_to(~observed, maps.shape)
+        z, sd = standardise(maps, gone)
         weights = None if gone is None else bank.weights(gone)
-        s1[part], s2[part] = bank.coefficients(z if gone is None else _fill(z, gone), weights, work)
+        s1, s2 = bank.coefficients(z if gone is None else _fill(z, gone), weights, work)
         scale = np.sign(sd) if normalise else sd
-        s1[part] *= scale[:, None, None]
-        s2[part] *= scale[:, None, None, None]
+        return s1 * scale[:, None, None], s2 * scale[:, None, None, None]
+
+    s1, s2 = in_chunks(compute, x, mask=mask, planes=_PLANES)
     wavelength = bank.wavelength * unit
     pairs = np.array(bank.pairs, np.int64).reshape(-1, 2)
     return Scattering(s1, s2, pairs, wavelength, "pixel" if pixel_scale is None else "arcmin", normalise)
 
 
-def standardise(maps: FloatArray, missing: NDArray[np.bool_] | None = None) -> tuple[FloatArray, FloatArray]:
+def standardise(maps: FloatArray, missing: BoolArray | None = None) -> tuple[FloatArray, FloatArray]:
     """Maps of mean 0 and standard deviation 1 over present pixels, 0 elsewhere, and the deviations (N,); 0 for constant maps."""
     # Any finite map, however large or small its unit, survives the squares.
     peak = np.abs(maps).max(axis=(1, 2))
@@ -197,23 +195,7 @@ def standardise(maps: FloatArray, missing: NDArray[np.bool_] | None = None) -> t
     return z, sd * peak
 
 
-def _present(x: ArrayLike, mask: ArrayLike | None) -> tuple[FloatArray, NDArray[np.bool_] | None]:
-    """Maps with 0 for missing pixels, and where those are; None if nowhere."""
-    if mask is None:
-        return as_stack(x), None
-    array, missing = np.asarray(x), np.asarray(mask)
-    if missing.dtype != np.bool_:
-        raise InputError("IN35", "mask", f"values of type {missing.dtype}", "give booleans, True where a pixel is missing")
-    if missing.shape not in (array.shape, array.shape[-2:]):
-        raise InputError("IN25", "mask", f"shape {missing.shape} for maps of shape {array.shape}", "give one mask or one per map")
-    maps = as_stack(np.where(missing, array.dtype.type(), array))
-    missing = np.broadcast_to(missing, maps.shape)
-    if missing.all(axis=(1, 2)).any():
-        raise InputError("IN17", "maps", f"{int(missing.all(axis=(1, 2)).sum())} of {len(maps)} maps miss every pixel", "drop them")
-    return maps, missing if missing.any() else None
-
-
-def _fill(z: FloatArray, missing: NDArray[np.bool_]) -> FloatArray:
+def _fill(z: FloatArray, missing: BoolArray) -> FloatArray:
     """Missing pixels from weighted Gaussian means of present ones; `z` is 0 where they miss."""
     filled, empty, width = z.copy(), missing.copy(), 1.0
     while empty.any() and width < 2 * max(z.shape[1:]):

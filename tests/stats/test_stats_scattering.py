@@ -253,7 +253,7 @@ def test_bad_options(options):
         (np.full((1, 8, 8), np.nan), None, "IN17"),
         (np.zeros(5), None, "IN16"),
         (np.zeros((0, 8, 8)), None, "IN40"),
-        (np.zeros((2, 8, 8)), np.ones((8, 8), bool), "IN17"),
+        (np.zeros((2, 8, 8)), np.ones((8, 8), bool), "IN18"),
         (np.zeros((2, 8, 8)), np.zeros((8, 9), bool), "IN25"),
         (np.zeros((2, 8, 8)), np.zeros((8, 8)), "IN35"),
         (np.array([["a"]]), np.zeros((1, 1), bool), "IN35"),
