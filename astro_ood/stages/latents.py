@@ -121,7 +121,7 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
     checks = [presets.choose(chosen.name, model.schedule, n_steps=chosen.n_steps, t_0=t, solver=chosen.solver) for t in times]
     origin = _origin(fields, model, chosen, micro_batch)
     batches, census = MicroBatch(micro_batch), Census("inversion", len(items))
-    todo = list(blocks(items, micro_batch))
+    parts = list(blocks(items, micro_batch))
     kept: list[int] = []
     drop_surplus(paths.root / "latents", settings.shards)
     with (
@@ -135,7 +135,7 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
             model=identity(model),
             overwrite=overwrite,
         ) as writer,
-        closing(prefetch(normalised(fields, block) for block in todo)) as maps,
+        closing(prefetch(normalised(fields, block) for block in parts)) as maps,
     ):
         inversions = invert_blocks(
             model,
@@ -148,7 +148,7 @@ def invert(config: Config, shard: int, *, overwrite: bool = False) -> None:
             estimates=settings.estimates,
             label=label,
         )
-        for block, found in zip(todo, inversions, strict=True):
+        for block, found in zip(parts, inversions, strict=True):
             good = census.usable(found)
             for name, rows in _rows(found, origin).items():
                 writer.write(name, len(kept), rows[good])

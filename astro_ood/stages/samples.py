@@ -88,7 +88,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
         "field": ArraySpec((len(items), *origin.frame.shape), origin.stretch.dtype, MAP_DIMS, origin.unit),
         "channel_spread": ArraySpec((len(items),), np.float64, ("item",)),
     }
-    todo = list(blocks(items, batches.size))
+    parts = list(blocks(items, batches.size))
     kept: list[int] = []
     with (
         share_in_network(f"decode shard {shard}", model),
@@ -102,7 +102,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             seed=config.seed,
             overwrite=overwrite,
         ) as writer,
-        closing(prefetch((store.load("z", block), block) for block in todo)) as latents,
+        closing(prefetch((store.load("z", block), block) for block in parts)) as latents,
     ):
         found = decode_blocks(
             model,
@@ -115,7 +115,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             micro_batch=batches,
             label=f"decode shard {shard}",
         )
-        for block, (x, spread) in zip(todo, found, strict=True):
+        for block, (x, spread) in zip(parts, found, strict=True):
             good = finite_items(x)
             writer.write("field", len(kept), origin.stretch.inverse(x[good]).astype(origin.stretch.dtype))
             writer.write("channel_spread", len(kept), spread[good])

@@ -293,10 +293,12 @@ def _moments(sums: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
     """Means (B, K) and population covariances (B, K, K) from sums over `_design`; zero for no vectors."""
     total = np.maximum(sums[:, :1], 1.0)
     mean = sums[:, 1 : size + 1] / total
+    place = np.zeros((size, size), np.intp)
     i, j = np.triu_indices(size)
-    covariance = np.empty((len(sums), size, size))
-    covariance[:, i, j] = sums[:, size + 1 :] / total - mean[:, i] * mean[:, j]
-    covariance[:, j, i] = covariance[:, i, j]
+    place[i, j] = place[j, i] = np.arange(size + 1, size + 1 + len(i))
+    covariance = np.take(sums, place.ravel(), axis=1).reshape(-1, size, size)
+    covariance /= total[..., None]
+    covariance -= mean[:, :, None] * mean[:, None, :]
     return mean, covariance
 
 

@@ -17,7 +17,7 @@ from astro_ood.stats._arrays import BoolArray, FloatArray
 from astro_ood.stats.conditional import Comparison
 from astro_ood.stats.features import Feature
 from astro_ood.stats.novelty import Novelty
-from astro_ood.stats.sets import SetComparison
+from astro_ood.stats.setresult import SetComparison
 from astro_ood.stats.testing import ALPHA
 
 Row = dict[str, Any]

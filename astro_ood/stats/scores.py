@@ -169,7 +169,7 @@ def _score_set(
         stream(design.seed, f"validate {name} joint"),
         inverted=joined(behind) if design.held_out else None,
         n_effective=None if design.held_out else design.n_effective,
-        parents=None if parents is None else np.asarray(parents)[some],
+        # without parents: a mixture has none, and the heaviest in its place makes the p too small
         units_real=design.regions_reference,
         units_inverted=design.regions if design.held_out else None,
         n_permutations=100 * FAMILY_SIZE,

@@ -76,11 +76,11 @@ def _check_flat(entity, entities):
 
 
 def _check_data_entities(entities, root):
-    reached, todo = set(), ["./"]
-    while todo:
-        name = todo.pop()
+    reached, waiting = set(), ["./"]
+    while waiting:
+        name = waiting.pop()
         reached.add(name)
-        todo += ids(entities[name].get("hasPart"))
+        waiting += ids(entities[name].get("hasPart"))
     data = {name for name, e in entities.items() if e["@type"] in ("File", "Dataset")}
     assert data == reached
     for name in data - {"./"}:

@@ -19,7 +19,7 @@ def perfect_generator(inverted, n, rng):
     return mean + np.sqrt(0.7) * (parents - mean) + np.sqrt(0.3) * draw(n, rng) * sd
 
 
-@pytest.mark.parametrize(("n_inverted", "n_samples", "n_held_out"), [(32, 32, 32), (6, 48, 6), (24, 96, 96)])
+@pytest.mark.parametrize(("n_inverted", "n_samples", "n_held_out"), [(8, 32, 8), (32, 32, 32), (24, 96, 96), (128, 128, 128)])
 def test_perfect_generator_is_rejected_at_the_nominal_rate_only(n_inverted, n_samples, n_held_out):
     p = {"plain": [], "real only": [], "stand-in": []}
     for trial in range(150):

@@ -43,7 +43,7 @@ def test_max_t_equals_a_loop_over_partitions():
     assert result.p == result.p_scale.min()
 
 
-@pytest.mark.parametrize("n", [8, 32])
+@pytest.mark.parametrize("n", [8, 32, 128])
 def test_p_is_uniform_for_exchangeable_sets(n):
     p = []
     for trial in range(400):

@@ -2,13 +2,12 @@
 
 import builtins
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from workflow_support import NAMES, environment
+from workflow_support import NAMES, said_by
 
 import astro_ood as ao
 from astro_ood.stores import open_shards
@@ -178,10 +177,7 @@ def test_matplotlib_is_loaded_by_a_plot_and_pyplot_by_one_without_axes(toy):
         "import matplotlib; matplotlib.use('Agg'); run.plot_pdf();"
         "print(before, middle, 'matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(toy.run)], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "[] False True False", done.stderr
+    assert said_by(code, str(toy.run)) == "[] False True False"
 
 
 def test_xarray_names_axes_units_and_places(run):

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from workflow_support import NAMES, environment, good_files, planned, process, save, small_config, snakemake
+from workflow_support import NAMES, good_files, planned, process, said_by, save, small_config, snakemake
 
 import astro_ood as ao
 from astro_ood import stages
@@ -263,10 +261,7 @@ def test_an_opened_run_loads_no_network_library(toy):
         "[np.asarray(v) for v in (run.fields, run.latents, run.samples)]; run.scores; run.provenance; run._repr_html_();"
         "run.samples._repr_html_(); print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(toy.run)], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "[]", done.stderr
+    assert said_by(code, str(toy.run)) == "[]"
 
 
 def test_directories_that_are_no_run(tmp_path):

@@ -115,6 +115,13 @@ def process(cwd: Path, *args: str, timeout: float = 300) -> subprocess.Completed
     return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def said_by(code: str, *args: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code, *args], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def snakemake(cwd: Path, config: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """The workflow itself."""
     options = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(cwd), "--configfile", str(config), "--cores", "1"]
