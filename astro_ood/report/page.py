@@ -1,8 +1,6 @@
 """The report: one HTML page that needs nothing but itself.
 
-No script, no font, no request; a content security policy forbids them, whatever a title, a file name or a header may hold. Every
-value passes through jinja2's escaping. The page is written for a reader who never saw the project: first the verdict in words, then
-what it rests on, last how to repeat it.
+The page is written for a reader who never saw the project: first the verdict in words, then what it rests on, last how to repeat it.
 """
 
 from __future__ import annotations
@@ -12,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from astro_ood.errors import RunError
 from astro_ood.report import departures, figures, words
 from astro_ood.report.content import (
     HELD_OUT,
@@ -33,12 +29,13 @@ from astro_ood.report.content import (
     Spectra,
     Verdict,
 )
+from astro_ood.report.document import MAP_BYTES, SIDES, STATUS, fill, write_page
 from astro_ood.report.images import Picture, bar_ends, compared, map_png, svg
 from astro_ood.report.limits import limits_of
 from astro_ood.report.methods import methods_of
-from astro_ood.report.scores import write_text
 
 __all__ = [
+    "STATUS",
     "DataCard",
     "Gallery",
     "InversionCard",
@@ -52,24 +49,11 @@ __all__ = [
     "write_report",
 ]
 
-MAX_BYTES = 5_000_000
-MAP_BYTES = 1_500_000
 MAX_ROWS = 300
 _SHOWN, _MOST, _PAIRS = 12, 48, 6
 # statistics whose scales have names: shown in one figure each
 STRUCTURE = ("increments", "bispectrum", "excursion", "scattering")
-_SIDES = (256, 192, 128, 96, 64, 48, 32)
-
-STATUS = {
-    "usable": ("Usable", "every statistic that could have shown a difference agrees with held-out real maps, and no map is a copy"),
-    "limited": (
-        "Limited",
-        "some statistics agree with held-out real maps, well tested, and others differ: use the maps for the first only",
-    ),
-    "undecided": ("Undecided", "no difference was found, but with so few maps one could have been missed"),
-    "fails": ("Fails", "at least one statistic differs from real maps by more than chance allows"),
-    "copies": ("Copies", "some maps are too close to the real maps that they were made from"),
-}
+GENERATOR = "astro_ood report"
 _SETS = {
     HELD_OUT: ("Real, held out", "Real maps that the method never saw: the yardstick."),
     INVERTED: ("Real, inverted", "Real maps that were turned into latents."),
@@ -90,34 +74,31 @@ def render(data: ReportData) -> str:
     str
         A whole document. Maps are reduced until they take less than `MAP_BYTES` together.
     """
-    for side in _SIDES:
+    for side in SIDES:
         shown, pairs, ends = _maps(data, side)
         if (
             sum(len(item["uri"]) for row in shown for item in row["maps"]) + sum(len(u) for p in pairs for u in p["uris"])
             < MAP_BYTES
         ):
             break
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            data=data,
-            status=STATUS,
-            pictures=_pictures(data, ends),
-            findings=_findings(data),
-            gallery=shown,
-            pairs=pairs,
-            medians=words.medians(data.inversion),
-            geometry=_geometry(data.latents.geometry),
-            whole=[row for row in data.rows if words.is_whole(row) and row["set"] == SYNTHETIC],
-            scales=[row for row in data.rows if not words.is_whole(row) and row["set"] == SYNTHETIC],
-            comparison=_comparison(data.rows),
-            limits=limits_of(data),
-            methods=methods_of(data),
-            tiles=_tiles(data),
-            max_rows=MAX_ROWS,
-            structure=STRUCTURE,
-        )
+    return fill(
+        "report.html.j2",
+        generator=GENERATOR,
+        data=data,
+        pictures=_pictures(data, ends),
+        findings=_findings(data),
+        gallery=shown,
+        pairs=pairs,
+        medians=words.medians(data.inversion),
+        geometry=_geometry(data.latents.geometry),
+        whole=[row for row in data.rows if words.is_whole(row) and row["set"] == SYNTHETIC],
+        scales=[row for row in data.rows if not words.is_whole(row) and row["set"] == SYNTHETIC],
+        comparison=_comparison(data.rows),
+        limits=limits_of(data),
+        methods=methods_of(data),
+        tiles=_tiles(data),
+        max_rows=MAX_ROWS,
+        structure=STRUCTURE,
     )
 
 
@@ -129,42 +110,7 @@ def write_report(data: ReportData, path: Path | str) -> Path:
     RunError
         The page would be larger than `MAX_BYTES` although the maps were reduced.
     """
-    path = Path(path)
-    text = render(data)
-    n_bytes = len(text.encode("utf-8", errors="replace"))
-    if n_bytes >= MAX_BYTES:
-        raise RunError(
-            "RN30", path, f"the page takes {n_bytes / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB", "shorten the notes"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=words.clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": words.number,
-        "signed": words.signed,
-        "percent": words.percent,
-        "probability": words.probability,
-        "equality": words.equality,
-        "moment": words.moment,
-        "sentence": words.sentence,
-        "unit": words.unit,
-        "size": words.size,
-        "statistic": words.statistic,
-        "tone": words.tone,
-    }
-    environment.globals |= {"criteria_names": words.CRITERIA, "count": words.count, "interval": words.interval}
-    return environment
+    return write_page(render(data), path, "shorten the notes")
 
 
 def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Picture]:
@@ -203,7 +149,7 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
     gallery = data.gallery
     made = {HELD_OUT: data.data.n_held_out, SYNTHETIC: data.n_synthetic}
     limits = bar_ends(gallery)
-    shape = _shape(data)
+    shape = map_shape(data)
     rows = []
     for name, maps in gallery.sets().items():
         title, note = _SETS[name]
@@ -212,7 +158,7 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
         for i, values in enumerate(maps[:_MOST]):
             label = str(names[i]) if i < len(names) else f"{i + 1}"
             items.append(
-                {"name": label, "alt": _map_alt(title, label, values, data), "uri": _png(values, limits, gallery.log, side)}
+                {"name": label, "alt": map_alt(title, label, values, data), "uri": map_uri(values, limits, gallery.log, side)}
             )
         if items:
             rows.append(
@@ -229,24 +175,26 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
     if data.novelty is not None:
         card = data.novelty
         for i in range(min(_PAIRS, len(card.pair_distance))):
-            both = [_png(m[i], limits, gallery.log, side) for m in (card.pair_synthetic, card.pair_inverted)]
+            both = [map_uri(m[i], limits, gallery.log, side) for m in (card.pair_synthetic, card.pair_inverted)]
             names = card.pair_names[i] if i < len(card.pair_names) else ("synthetic", "inverted")
             pairs.append({"uris": both, "names": names, "distance": float(card.pair_distance[i]), "shape": shape})
     return rows, pairs, limits
 
 
-def _shape(data: ReportData) -> tuple[int, int]:
+def map_shape(data: ReportData) -> tuple[int, int]:
     """Width and height of a map on the sky, in arbitrary pixels."""
     height, width = data.gallery.synthetic.shape[1:]
     dy, dx = data.data.pixel_scale or (1.0, 1.0)
     return max(1, round(100 * width * dx)), max(1, round(100 * height * dy))
 
 
-def _png(values: FloatArray, limits: tuple[float, float], log: bool, side: int) -> str:
+def map_uri(values: FloatArray, limits: tuple[float, float], log: bool, side: int) -> str:
+    """A map in physical units as picture; `limits` as from `bar_ends`."""
     return map_png(compared(values, log), *limits, side)
 
 
-def _map_alt(title: str, label: str, values: FloatArray, data: ReportData) -> str:
+def map_alt(title: str, label: str, values: FloatArray, data: ReportData) -> str:
+    """What a map shows, in words."""
     good = np.asarray(values)[np.isfinite(values)]
     if not len(good):
         return f"{title} map {label}: no value."
