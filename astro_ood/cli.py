@@ -223,14 +223,27 @@ def verify(run_directory: Annotated[Path, typer.Argument(metavar="RUN")]) -> Non
 
 
 @app.command()
-def compare(run_directories: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")]) -> None:
-    """Put finished runs side by side."""
-    from astro_ood.api.compare import compare_runs
+def compare(
+    run_directories: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")],
+    out: Annotated[Path | None, typer.Option(help="Page to write (.html): tables, spectra, maps; needs nothing but itself")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Table to write: the scores of all runs, one row each")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files there that are none of this command's")] = False,
+    debug: Debug = False,
+) -> None:
+    """Put finished runs side by side: a short table here, a page with --out, all scores with --csv."""
+    from astro_ood.api.compare import open_runs
 
-    rows = compare_runs(run_directories)
+    found = open_runs(run_directories)
+    rows = found.table()
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in [dict(zip(widths, widths, strict=True)), *rows]:
         typer.echo("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+    for message in found.left_out:
+        typer.echo(f"left out: {message}", err=True)
+    if out is not None:
+        typer.echo(f"page: {found.write_page(out, overwrite=overwrite)}")
+    if csv is not None:
+        typer.echo(f"scores: {found.write_csv(csv, overwrite=overwrite)}")
 
 
 @app.command()

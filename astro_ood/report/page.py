@@ -117,10 +117,7 @@ def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Pictur
     latents = data.latents
     spectra = (latents.k, latents.power_inverted, latents.power_proposed)
     found = {
-        "bar": svg(
-            figures.colour_bar(*limits, data.data.unit, data.gallery.log),
-            f"Colour bar of all maps, from {_end(limits[0], data)} (dark blue) to {_end(limits[1], data)} (yellow).",
-        ),
+        "bar": bar_picture(limits, data.data.unit, data.gallery.log),
         "inversion": svg(figures.inversion_figure(data.inversion), words.inversion_finding(data.inversion)),
         "latents": svg(figures.latents_figure(*spectra), words.latent_finding(*spectra)),
         "spectra": svg(figures.spectra_figure(data.spectra), words.spectrum_finding(data.spectra)),
@@ -136,8 +133,10 @@ def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Pictur
     return found
 
 
-def _end(value: float, data: ReportData) -> str:
-    return f"{words.number(10**value if data.gallery.log else value)} {words.unit(data.data.unit)}".strip()
+def bar_picture(limits: tuple[float, float], unit: str, log: bool, what: str = "all maps") -> Picture:
+    """The colour bar of some maps; `limits` are log10 where `log`."""
+    low, high = (f"{words.number(10**x if log else x)} {words.unit(unit)}".strip() for x in limits)
+    return svg(figures.colour_bar(*limits, unit, log), f"Colour bar of {what}, from {low} (dark blue) to {high} (yellow).")
 
 
 def _findings(data: ReportData) -> dict[str, str]:

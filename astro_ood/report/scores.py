@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 COLUMNS = (
     "statistic",
@@ -62,14 +62,19 @@ def write_scores(
     table = [_plain_row(row) for row in rows]
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{key: _guarded(value) for key, value in row.items()} for row in table])
     targets = directory / "scores.csv", directory / "scores.json"
-    write_text(targets[0], text.getvalue())
+    write_text(targets[0], csv_text(table, COLUMNS))
     write_text(targets[1], json.dumps({**(summary or {}), "rows": table}, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     return targets
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV with a head; no text of a cell is taken for a formula."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{key: _guarded(value) for key, value in row.items()} for row in rows])
+    return text.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:
