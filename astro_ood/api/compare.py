@@ -16,7 +16,7 @@ from astro_ood._yaml import read_mapping
 from astro_ood.api.report import collect_report
 from astro_ood.api.run import Run, open_run
 from astro_ood.errors import AstroOodError, ConfigError, StoreError
-from astro_ood.report.comparison import ComparedRun, floors, key_of
+from astro_ood.report.comparison import ComparedRun, floors
 from astro_ood.report.dashboard import GENERATOR, write_dashboard
 from astro_ood.report.scores import COLUMNS, csv_text, write_text
 from astro_ood.stores import open_shards
@@ -60,7 +60,7 @@ class RunSet:
         path = Path(path)
         _require_free(path, f'content="{GENERATOR}"', "--out", overwrite)
         compared = [
-            ComparedRun(key_of(i), collect_report(run, _title(run)), run.root.as_posix(), _existing(run.paths.report))
+            ComparedRun(i, collect_report(run, _title(run)), run.root.as_posix(), _existing(run.paths.report))
             for i, run in enumerate(self.runs)
         ]
         return write_dashboard(compared, path, datetime.now(UTC).isoformat(timespec="seconds"), __version__, self.left_out)

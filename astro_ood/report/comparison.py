@@ -15,6 +15,7 @@ from typing import Any
 
 from astro_ood.report import words
 from astro_ood.report.content import SYNTHETIC, ReportData, Row
+from astro_ood.stats.testing import ALPHA
 
 _NAMED = 3
 
@@ -25,8 +26,8 @@ class ComparedRun:
 
     Attributes
     ----------
-    key : str
-        Letter that stands for it in figures and tables.
+    index : int
+        Its place among the others, from 0: fixes its letter, and its colour in every figure.
     data : ReportData
     directory : str
         As it was given.
@@ -34,10 +35,16 @@ class ComparedRun:
         Its own report, where there is one.
     """
 
-    key: str
+    index: int
     data: ReportData
     directory: str = ""
     report: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """Letter that stands for it in figures and tables; a number after Z."""
+        letters = string.ascii_uppercase
+        return letters[self.index] if self.index < len(letters) else str(self.index + 1)
 
 
 @dataclass(frozen=True)
@@ -58,22 +65,32 @@ class Cell:
     worst: Row | None
     rival: Row | None
 
+    @property
+    def by_size(self) -> bool:
+        """Whether the difference is beyond doubt by its size alone, where too few maps allow no small p."""
+        p = words.finite(self.head.get("p_adjusted"))
+        return words.tone(str(self.head.get("verdict"))) == "differs" and p is not None and p > ALPHA
 
-def key_of(index: int) -> str:
-    """A to Z, then numbers."""
-    return string.ascii_uppercase[index] if index < len(string.ascii_uppercase) else str(index + 1)
 
-
-def barriers(runs: Sequence[ComparedRun]) -> list[str]:
-    """Why the scores are not about the same thing; nothing where they are."""
-    found = (
+def barriers(runs: Sequence[ComparedRun]) -> tuple[str, list[str]]:
+    """Whether the scores are about the same thing, in one line; and why not, where they are not."""
+    data = (
         ("The maps come from different files", lambda run: _files(run.data.data.files)),
         ("The held-out maps are not the same", _held_out),
+    )
+    measure = (
         ("The units differ", lambda run: words.unit(run.data.data.unit) or "unit not known"),
         ("Not the same quantity is compared", lambda run: "log₁₀ of the maps" if run.data.gallery.log else "the maps themselves"),
         ("The maps differ in size or resolution", _grid),
     )
-    return [f"{what}: {_listed(parts)}." for what, value in found if len(parts := grouped(runs, value)) > 1]
+    other, otherwise = _unlike(runs, data), _unlike(runs, measure)
+    if other:
+        headline = "Not directly: the runs were not judged by the same real maps"
+    elif otherwise:
+        headline = "Not directly: the same sky was not measured in the same way"
+    else:
+        headline = "Yes: the same files, the same held-out maps, the same unit and scales"
+    return headline, other + otherwise
 
 
 def remarks(runs: Sequence[ComparedRun]) -> list[str]:
@@ -91,8 +108,8 @@ def remarks(runs: Sequence[ComparedRun]) -> list[str]:
         )
     if len(runs) > 1:
         found.append(
-            "p is corrected for the statistics of one run (Holm), not for the number of runs: the best of several looks better than it "
-            "is. Judge the one that you choose by real maps that none of them has seen."
+            "p-values are corrected for the statistics of one run (Holm), not for the number of runs: the best of several looks better "
+            "than it is. Judge the one that you choose by real maps that none of them has seen."
         )
         found.append("Differences between two runs are not tested: each is compared with real maps, not with the others.")
     return found
@@ -181,6 +198,10 @@ def _standing(rows: Sequence[Row]) -> dict[str, Any]:
         "rivals": found.get(best or ""),
         "least": min(1.0, max(least) * len(least)) if least else None,
     }
+
+
+def _unlike(runs: Sequence[ComparedRun], aspects: Iterable[tuple[str, Callable[[ComparedRun], Hashable]]]) -> list[str]:
+    return [f"{what}: {_listed(parts)}." for what, value in aspects if len(parts := grouped(runs, value)) > 1]
 
 
 def _or(value: Any, instead: float) -> float:

@@ -31,7 +31,7 @@ from astro_ood.report.content import Gallery, ReportData
 from astro_ood.report.document import MAP_BYTES, SIDES, fill, write_page
 from astro_ood.report.images import bar_ends, svg
 from astro_ood.report.page import bar_picture, map_alt, map_shape, map_uri
-from astro_ood.report.ratios import has_ratio, ratio_figure, ratio_finding, same_axis
+from astro_ood.report.ratios import has_ratio, one_floor, ratio_figure, ratio_finding, same_axis
 
 GENERATOR = "astro_ood compare"
 _MAPS = 3
@@ -53,6 +53,7 @@ def render_dashboard(
     beside : Path, optional
         Directory of the page: links to the reports are relative to it. None leaves them out.
     """
+    headline, why = barriers(runs)
     return fill(
         "dashboard.html.j2",
         generator=GENERATOR,
@@ -60,7 +61,8 @@ def render_dashboard(
         created=created,
         version=version,
         left_out=left_out,
-        barriers=barriers(runs),
+        headline=headline,
+        barriers=why,
         remarks=remarks(runs),
         differences=differences(runs),
         matrix=matrix(runs),
@@ -118,7 +120,7 @@ def _link(report: Path | None, beside: Path | None) -> str:
 def _ratios(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
     """One figure for all runs that share unit and scales."""
     return [
-        {"runs": list(group), "picture": svg(ratio_figure(group), ratio_finding(group))}
+        {"runs": list(group), "one_floor": one_floor(group), "picture": svg(ratio_figure(group), ratio_finding(group))}
         for group in grouped([run for run in runs if has_ratio(run)], same_axis).values()
     ]
 

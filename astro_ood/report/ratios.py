@@ -53,9 +53,8 @@ def ratio_figure(runs: Sequence[ComparedRun], into: Into = Figure) -> Figure:
         axes.fill_between(k, -band, band, color=INK, alpha=alpha, lw=0)
     axes.axhline(0, color=INK, lw=0.9)
     curves = [words.log_difference(s) for s in spectra]
-    for i, curve in enumerate(curves):
-        colour = _COLOURS[i % 7][0]
-        dashes, marker = _DASHES[(i % 7 + i // 7) % 5], _MARKERS[(i + i // 7) % 7]
+    for run, curve in zip(runs, curves, strict=True):
+        colour, _, dashes, marker = _style(run.index)
         axes.plot(k, curve, color=colour, ls=dashes, lw=1.9, marker=marker, ms=4)
     reach = 1.08 * float(np.nanmax(np.abs([*curves, 1.1 * floors.max(axis=0)]), initial=0.1))
     axes.set(xscale="log", xlim=(k[0] / 1.06, k[-1] * 1.06), ylim=(-reach, reach))
@@ -63,14 +62,26 @@ def ratio_figure(runs: Sequence[ComparedRun], into: Into = Figure) -> Figure:
     axes.set_ylabel("ln (P synthetic / P real)")
     _plain_ticks(axes, "y")
     _log_ticks(axes, "x")
-    axes.text(0.015, 0.03, "grey: ±2 floor sd", transform=axes.transAxes, fontsize=8.5, color=MUTED, ha="left", va="bottom")
-    _place(axes, [(c[-1], _label(run), _COLOURS[i % 7][1]) for i, (run, c) in enumerate(zip(runs, curves, strict=True))])
+    axes.set_title("grey: ±2 floor sd", fontsize=8.5, color=MUTED, loc="left")
+    _place(axes, [(c[-1], _label(run), _style(run.index)[1]) for run, c in zip(runs, curves, strict=True)])
     return whole_figure(axes)
 
 
 def ratio_finding(runs: Sequence[ComparedRun]) -> str:
     """At how many scales each run is within its floor, and where it is farthest from it."""
     return " ".join(_finding(run) for run in runs)
+
+
+def one_floor(runs: Sequence[ComparedRun]) -> bool:
+    """Whether the floors of all runs look the same."""
+    floors = np.array([run.data.spectra.floor for run in runs], dtype=np.float64)
+    return bool(np.allclose(floors, floors[0], rtol=0.02))
+
+
+def _style(index: int) -> tuple[str, str, Any, str]:
+    """Colour of the line, colour of its name, dashes, marker."""
+    hue, turn = index % len(_COLOURS), index // len(_COLOURS)
+    return *_COLOURS[hue], _DASHES[(hue + turn) % len(_DASHES)], _MARKERS[(hue + turn) % len(_MARKERS)]
 
 
 def _finding(run: ComparedRun) -> str:
