@@ -1,7 +1,11 @@
 """Plan, compare and check: verbs that only look."""
 
+import csv
 import hashlib
 import json
+import os
+import shutil
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -35,6 +39,70 @@ def test_compare_refuses_what_is_no_run(astro_ood, tmp_path):
     ended = astro_ood("compare", tmp_path / "nothing")
     assert ended.status == 2
     assert ended.err.startswith("error AOD-ST01")
+
+
+def test_compare_writes_a_page_and_a_table(toy, astro_ood, tmp_path):
+    page, table = tmp_path / "new" / "compare.html", tmp_path / "new" / "compare.csv"
+    ended = astro_ood("compare", toy.run, toy.run, "--out", page, "--csv", table)
+    assert ended.status == 0
+    assert ended.out.splitlines()[3:] == [f"page: {page}", f"scores: {table}"]
+    text = page.read_text(encoding="utf-8")
+    link = os.path.relpath(toy.run / "report.html", page.parent)
+    assert f'href="{quote(link)}"' in text
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(&#34;title&#34;)" in text
+    assert "Yes: the same files, the same held-out maps" in text
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    own = json.loads((toy.run / "scores.json").read_text())["rows"]
+    assert len(rows) == 2 * len(own)
+    assert {row["run"] for row in rows} == {"toy"}
+    assert float(rows[0]["value"]) == own[0]["value"]
+    # what the same command wrote is written again
+    assert astro_ood("compare", toy.run, "--out", page, "--csv", table).status == 0
+    assert "1 run side by side" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv"])
+def test_compare_replaces_no_other_file(toy, astro_ood, tmp_path, option):
+    path = tmp_path / "mine"
+    path.write_text("my notes")
+    ended = astro_ood("compare", toy.run, option, path)
+    assert ended.status == 2
+    assert ended.err.startswith(f"error AOD-CF02 {path}: another file is there already")
+    assert path.read_text() == "my notes"
+    assert astro_ood("compare", toy.run, option, path, "--overwrite").status == 0
+    assert "my notes" not in path.read_text(encoding="utf-8")
+    assert "is a directory" in astro_ood("compare", toy.run, option, tmp_path).err
+
+
+def test_compare_does_not_replace_the_report_of_a_run(toy, astro_ood, tmp_path):
+    report = shutil.copy(toy.run / "report.html", tmp_path)
+    assert astro_ood("compare", toy.run, "--out", report).status == 2
+
+
+def test_compare_leaves_out_what_is_not_finished_while_others_are(toy, astro_ood, tmp_path):
+    slow, page = tmp_path / "slow", tmp_path / "compare.html"
+    shutil.copytree(toy.run / "fields", slow / "fields")
+    ended = astro_ood("compare", slow, toy.run, "--out", page)
+    assert ended.status == 0
+    assert ended.out.splitlines()[1].startswith("toy")
+    assert ended.err.strip() == f"left out: {slow}: there are no scores yet; let the run finish"
+    assert f"{slow}: there are no scores yet" in page.read_text(encoding="utf-8")
+    ended = astro_ood("compare", slow)
+    assert ended.status == 2
+    assert ended.err.startswith(f"error AOD-ST01 {slow}")
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"rows": []}'])
+def test_compare_names_scores_that_cannot_be_read(toy, astro_ood, tmp_path, content):
+    shutil.copytree(toy.run / "fields", tmp_path / "bad" / "fields")
+    (tmp_path / "bad" / "scores.json").write_text(content)
+    ended = astro_ood("compare", toy.run, tmp_path / "bad")
+    assert ended.status == 2
+    assert ended.err.startswith(f"error AOD-ST02 {tmp_path / 'bad' / 'scores.json'}: cannot be read as scores")
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_embedded_network_is_what_its_card_says(astro_ood):
