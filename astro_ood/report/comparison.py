@@ -177,7 +177,7 @@ def _cell(rows: Sequence[Row], head: Row) -> Cell:
         worst = max(own, key=lambda r: abs(floors(r)))
     elif own:
         # distances between sets have no floor in standard deviations; the row of them all is that of the least likely one
-        worst = min(own, key=lambda r: _or(r.get("p_adjusted"), 2.0))
+        worst = min(own, key=lambda r: (_or(r.get("p_adjusted"), 2.0), _or(r.get("p"), 2.0)))
     others = [r for r in _rivals(rows) if r["statistic"] == head["statistic"] and words.finite(r.get("value")) is not None]
     return Cell(head, worst, min(others, key=lambda r: abs(float(r["value"])), default=None))
 

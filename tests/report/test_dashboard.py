@@ -126,6 +126,16 @@ def test_the_matrix_is_made_of_what_the_scores_hold(data):
     assert "Novelty scattering" in words
 
 
+def test_of_distances_between_sets_the_least_likely_is_named(data):
+    head = score("joint", 4.0, 0.3, "undecided", unit="sd of the null")
+    scales = [
+        score("joint", v, p, "undecided", scale=s) for s, v, p in (("energy", 9.0, 0.6), ("mmd", 0.1, 0.3), ("kid", 1.0, 0.4))
+    ]
+    cell = matrix([ComparedRun(0, replace(data, rows=[head, *scales]))])[0][2][0]
+    assert {row["p_adjusted"] for row in scales} == {1.0}
+    assert cell.worst["scale"] == "mmd"
+
+
 def test_a_difference_by_its_size_is_called_so(data):
     head = score("spectrum", 9.0, 0.5, "different", unit="floor sd")
     runs = [ComparedRun(0, replace(data, rows=[head]))]
