@@ -168,6 +168,10 @@ class Validation(Section):
 
     permutations: int = Field(4999, ge=99, le=1_000_000, description="Random relabellings of a test")
     log: bool | None = Field(None, description="Compare log10 of the maps; none: where the stretch is log10")
+    baselines: list[Literal["augmentation", "gaussian", "iaaft", "scattering"]] | None = Field(
+        None, description="Methods without a network to compare with; none: all, scattering only for maps of up to 128 x 128 pixels"
+    )
+    synthesised: int = Field(16, ge=2, le=100_000, description="Maps of the scattering baseline at most; 0.4 s for one of 64 x 64")
 
 
 class Config(Section):

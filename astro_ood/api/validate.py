@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astro_ood._random import stream
+from astro_ood.api.baselines import SYNTHESISED, make_baselines
 from astro_ood.api.types import Scores
 from astro_ood.errors import InputError
 from astro_ood.maps import Map
@@ -17,14 +17,12 @@ from astro_ood.stats.novelty import novelty
 from astro_ood.stats.onepoint import histograms
 from astro_ood.stats.scores import validate_sets
 from astro_ood.stats.spectrum import power_spectrum
-from astro_ood.stats.surrogates import augment, gaussian, iaaft
 from astro_ood.stats.verdict import verdict
 
 Array = NDArray[np.float64]
 MapSet = Sequence[Map] | NDArray[Any]
 
 N_BINS = 8
-IAAFT, AUGMENTATION, GAUSSIAN = "IAAFT", "augmentation", "Gaussian field"
 
 
 def validate(
@@ -38,6 +36,8 @@ def validate(
     parents: NDArray[np.int64] | None = None,
     regions: tuple[Sequence[str], Sequence[str]] | None = None,
     n_permutations: int = 4999,
+    baselines: Sequence[str] | None = None,
+    most_synthesised: int = SYNTHESISED,
     seed: int = 0,
 ) -> Scores:
     """Compare synthetic maps with real ones, and with what cheap methods make from the same real maps.
@@ -59,6 +59,11 @@ def validate(
         Regions of the sky of `real` and of `held_out`, the exchangeable units; those of the maps by default.
     n_permutations : int
         Random relabellings of a test.
+    baselines : sequence of str, optional
+        Of ``augmentation``, ``gaussian``, ``iaaft`` and ``scattering``; by default all, the last only for maps of up to 128 x 128 pixels, for
+        it is slow.
+    most_synthesised : int
+        Maps of the scattering baseline at most, at least 2; the other baselines make as many as there are synthetic maps.
     seed : int
         Seed of relabellings and baselines.
 
@@ -70,6 +75,8 @@ def validate(
     ------
     InputError
         Fewer than two maps in a set, shapes or units that differ.
+    ConfigError
+        A baseline that does not exist.
     """
     sets = {"real": real, "synthetic": synthetic, **({} if held_out is None else {"held_out": held_out})}
     maps = [m for s in sets.values() for m in s if isinstance(m, Map)]
@@ -85,7 +92,15 @@ def validate(
         everything = np.concatenate([a.ravel() for a in arrays.values()])
         log = bool(everything.min() > 0 and everything.max() / everything.min() > 10)
     region_lists = regions or (_regions(real), _regions(held_out))
-    baselines = make_baselines(arrays["real"], len(arrays["synthetic"]), log=log, seed=seed)
+    cheap = make_baselines(
+        arrays["real"],
+        len(arrays["synthetic"]),
+        log=log,
+        seed=seed,
+        pixel_scale=pixel_scale,
+        methods=baselines,
+        most_synthesised=most_synthesised,
+    )
     rows = validate_sets(
         arrays["real"],
         arrays["synthetic"],
@@ -96,26 +111,15 @@ def validate(
         regions=region_lists[0],
         regions_held_out=region_lists[1],
         parents=parents,
-        baselines=baselines,
+        baselines=cheap,
         n_permutations=n_permutations,
         n_bins=N_BINS,
         seed=seed,
     )
     words = verdict(rows)
     return Scores(
-        rows, words.headline, words.sentences, words.status, _curves(arrays, baselines, pixel_scale, region_lists[0], log=log)
+        rows, words.headline, words.sentences, words.status, _curves(arrays, cheap, pixel_scale, region_lists[0], log=log)
     )
-
-
-def make_baselines(real: Array, n: int, *, log: bool, seed: int) -> dict[str, Array]:
-    """`n` maps (n, H, W) of each method that needs no network, from the same real maps; of the log map where that is compared."""
-    natural = np.log10(real) if log else real
-    made = {
-        AUGMENTATION: augment(natural, n, stream(seed, AUGMENTATION))[0],
-        GAUSSIAN: gaussian(natural, n, stream(seed, GAUSSIAN)),
-        IAAFT: iaaft(natural, n, stream(seed, IAAFT))[0],
-    }
-    return {name: 10**maps if log else maps for name, maps in made.items()}
 
 
 def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, regions: Any, *, log: bool) -> dict[str, Any]:

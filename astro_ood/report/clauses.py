@@ -44,6 +44,12 @@ _BASELINES = {
     "IAAFT": ("IAAFT surrogates", ("schreiber1996",), " of the periodic component of the maps", ("moisan2011",)),
     "augmentation": ("augmentation by flips, turns and shifts", (), "", ()),
     "Gaussian field": ("Gaussian random fields with the mean power spectrum of the inverted maps", (), "", ()),
+    "scattering synthesis": (
+        "maps that gradient descent gave the scattering coefficients, the power spectrum and the values of one inverted map each",
+        ("bruna2018", "allys2020"),
+        "",
+        (),
+    ),
 }
 _STATISTICS = {
     "bispectrum": ("scoccimarro2015",),
@@ -321,10 +327,13 @@ def _baselines(report: ReportData, cite: Citations) -> list[str]:
     if not names:
         return []
     parts = []
+    sizes = words.fewer(report.rows)
     for name in names:
         what, keys, more, others = _BASELINES.get(name, (name, (), "", ()))
-        parts.append(f"{what}{cite(*keys)}{more}{cite(*others)}")
-    return [f"The same comparison was made for equal numbers of maps from methods without a network: {_listed(parts)}."]
+        number = f" ({words.count(sizes[name], 'map')} only)" if name in sizes else ""
+        parts.append(f"{what}{cite(*keys)}{more}{cite(*others)}{number}")
+    equal = "" if sizes else "equal numbers of "
+    return [f"The same comparison was made for {equal}maps from methods without a network: {_listed(parts)}."]
 
 
 def software(report: ReportData, cite: Citations) -> list[str]:

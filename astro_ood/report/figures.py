@@ -43,10 +43,12 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     "IAAFT": ("#009e73", "#00775a", (0, (2, 1.5))),
     "augmentation": ("#cc79a7", "#9c4078", (0, (6, 1.5, 1, 1.5))),
     "Gaussian field": ("#e69f00", "#8f6200", (0, (4, 1, 1, 1, 1, 1))),
+    # not of Okabe & Ito, who have no more that can be told apart; for the colour-blind as far from the others as these from each other
+    "scattering synthesis": ("#332288", "#332288", (0, (1, 2))),
 }
 _MARKERS = ("D", "s", "^", "v", "P")
 _OTHER = (MUTED, MUTED, (0, (3, 3)))
-_SHORT = {HELD_OUT: "held out", INVERTED: "inverted", "augmentation": "augmented"}
+_SHORT = {HELD_OUT: "held out", INVERTED: "inverted", "augmentation": "augmented", "scattering synthesis": "synthesised"}
 
 
 def spectra_figure(spectra: Spectra, into: Into = Figure) -> Figure:

@@ -282,6 +282,15 @@ def standing(rows: Sequence[Row], name: str) -> tuple[int, int, int]:
     return tones.count("agrees"), tones.count("differs") + tones.count("copies"), tones.count("undecided")
 
 
+def fewer(rows: Sequence[Row]) -> dict[str, int]:
+    """Sets that hold fewer maps than there are synthetic ones, with their numbers."""
+    sizes = {
+        str(row["set"]): int(row["n_synthetic"]) for row in rows if is_whole(row) and finite(row.get("n_synthetic")) is not None
+    }
+    own = sizes.get(SYNTHETIC, 0)
+    return {name: n for name, n in sizes.items() if n < own}
+
+
 def baseline_finding(rows: Sequence[Row]) -> str:
     """Would a cheaper method do?"""
     others = list(
@@ -293,14 +302,16 @@ def baseline_finding(rows: Sequence[Row]) -> str:
         return "No cheaper method was compared."
     own = standing(rows, SYNTHETIC)
     total = sum(own)
-    parts = [f"{name} on {a} ({d} against it)" for name in others for a, d, _ in [standing(rows, name)]]
+    small = fewer(rows)
+    named = {name: f"{name}, of {count(small[name], 'map')} only," if name in small else name for name in others}
+    parts = [f"{named[name]} on {a} ({d} against it)" for name in others for a, d, _ in [standing(rows, name)]]
     text = f"The synthetic maps agree with real maps on {own[0]} of {total} statistics ({own[1]} against them); {'; '.join(parts)}."
     copying = {str(row["set"]) for row in rows if tone(str(row.get("verdict"))) == "copies"}
     found = {name: standing(rows, name) for name in others if name not in copying}
     rivals = [name for name, (agree, against, _) in found.items() if agree >= own[0] and against <= own[1]]
     if rivals:
         return (
-            f"{text} By these statistics alone {' and '.join(rivals)} would do as well, at a small fraction of the cost. "
-            "Look at the maps, at the statistics that see structure, and at the novelty before deciding."
+            f"{text} By these statistics alone {' and '.join(rivals)} would do as well, without a network. "
+            f"{'Fewer maps show less: more of them may differ. ' if set(rivals) & set(small) else ''}Look at the maps, at the statistics that see structure, and at the novelty before deciding."
         )
     return f"{text} No cheaper method does as well without copying."

@@ -27,6 +27,8 @@ def evaluate(config: Config) -> None:
         log=run.fields.attrs["stretch"]["kind"] == "log10" if config.validation.log is None else config.validation.log,
         parents=_main_parents(run),
         n_permutations=config.validation.permutations,
+        baselines=config.validation.baselines,
+        most_synthesised=config.validation.synthesised,
         seed=config.seed,
     )
     replace(scores, record=made_by(config.only("seed", "validation"), config.seed)).save(run.paths.root)

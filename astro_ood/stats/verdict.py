@@ -226,11 +226,13 @@ def _novelty(heads: dict[str, Row]) -> str:
 
 
 def _baselines(rows: Sequence[Row], name: str) -> list[str]:
-    sentences = []
+    sentences, own = [], next(row["n_synthetic"] for row in rows if row["set"] == name)
     for other in dict.fromkeys(row["set"] for row in rows if row["set"] != name):
         heads = [row for row in rows if row["set"] == other and row["scale"] is None]
         bad = [_NAMES.get(row["statistic"], "copy rate") for row in heads if row["verdict"] in ("different", "copies")]
-        sentences.append(f"Baseline {other}: {'differs in the ' + _listed(bad) if bad else 'no difference detected'}.")
+        n = heads[0]["n_synthetic"]
+        number = f" ({n} maps, where there are {own} samples)" if n < own else ""
+        sentences.append(f"Baseline {other}{number}: {'differs in the ' + _listed(bad) if bad else 'no difference detected'}.")
     return sentences
 
 

@@ -81,10 +81,16 @@ def rows(k):
     for name, factor in (("synthetic", 0.1), ("IAAFT", -0.3)):
         found += [score("excursion", factor * i, 0.3, "undecided", scale=label, name=name) for i, label in enumerate(shapes)]
     good, bad = "no difference detected", "different"
-    for name, verdicts in (("IAAFT", (good, good, bad, bad, bad)), ("augmentation", (good, good, good, good, "undecided"))):
+    of = {
+        "IAAFT": (good, good, bad, bad, bad),
+        "augmentation": (good, good, good, good, "undecided"),
+        "scattering synthesis": (good, good, bad, good, bad),
+    }
+    for name, verdicts in of.items():
         for statistic, verdict in zip(("spectrum", "pdf", "excursion", "scattering", "bispectrum"), verdicts, strict=True):
             found.append(score(statistic, 0.05, 0.0002 if verdict == "different" else 0.4, verdict, name=name))
-    return [*found, score("novelty_copy", 1.0, None, "copies", name="augmentation", floor=0.0)]
+    found.append(score("novelty_copy", 1.0, None, "copies", name="augmentation", floor=0.0))
+    return [row | {"n_synthetic": 16 if row["set"] == "scattering synthesis" else 48} for row in found]
 
 
 def digest(text):
@@ -139,6 +145,7 @@ def make_statistics(gallery, rng):
         "synthetic": synthetic,
         "IAAFT": surrogate,
         "augmentation": turned,
+        "scattering synthesis": np.log10(fields(16, rng, slope=-3.0, side=real.shape[-1])),
     }
     k = spectrum(real)[0]
     floor = 0.1 + 0.25 * np.exp(-np.arange(len(k)) / 3)

@@ -42,6 +42,15 @@ def test_every_axis_is_named(data):
             assert all(shown), name
 
 
+def test_sets_differ_by_colour_and_by_line():
+    """Every set that can stand in one figure with others, on a light and on a dark ground."""
+    styles = [style for name, style in figures._STYLES.items() if name != "reconstructed"]
+    colours = [colour.lower() for colour, _, _ in styles]
+    assert len(set(colours)) == len({images.DARK.get(colour, colour) for colour in colours}) == len(colours)
+    dashes = [str(line) for name, (_, _, line) in figures._STYLES.items() if name not in ("reconstructed", "synthetic")]
+    assert len(set(dashes)) == len(dashes)
+
+
 def test_the_drawn_difference_is_that_of_mean_logarithms(data):
     lower = draw_all(data)["spectra"].axes[1]
     power = data.spectra.power

@@ -152,7 +152,12 @@ def test_rows_of_other_sets_are_baselines(data):
     rows = [row for row in data.rows if row["set"] != "IAAFT"]
     methods = methods_of(replace(data, rows=rows))
     assert "schreiber1996" not in methods.cited
-    assert "augmentation by flips" in dict(methods.paragraphs)["Validation"]
+    text = dict(methods.paragraphs)["Validation"]
+    assert "augmentation by flips" in text
+    assert "(Bruna & Mallat 2018; Allys et al. 2020) (16 maps only)" in text
+    assert "equal numbers" not in text
+    equal = [row | {"n_synthetic": 48} for row in rows]
+    assert "equal numbers of maps" in dict(methods_of(replace(data, rows=equal)).paragraphs)["Validation"]
 
 
 @pytest.mark.parametrize(

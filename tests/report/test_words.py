@@ -88,6 +88,17 @@ def test_a_cheaper_method_that_does_as_well_is_named():
     assert "No cheaper method does as well" in words.baseline_finding([*own, *good, copies])
 
 
+def test_a_method_of_fewer_maps_is_quoted_with_their_number():
+    own = [score("pdf", 0, 0.5, "no difference detected") | {"n_synthetic": 48}]
+    other = [score("pdf", 0, 0.5, "no difference detected", name="scattering synthesis") | {"n_synthetic": 16}]
+    text = words.baseline_finding(own + other)
+    assert "scattering synthesis, of 16 maps only, on 1 (0 against it)" in text
+    assert "more of them may differ" in text
+    alike = words.baseline_finding([*own, other[0] | {"n_synthetic": 48}])
+    assert "only" not in alike
+    assert "more of them" not in alike
+
+
 def test_limits_state_numbers_power_and_what_is_open():
     text = " ".join(limits_of(make()))
     assert "48 synthetic maps were all made from 6 real maps" in text

@@ -44,7 +44,11 @@ configs = st.builds(
     proposal=st.builds(Proposal, k=st.integers(2, 2**40), budget=st.none() | st.integers(1)),
     criteria=st.builds(Criteria, false_reject=small),
     decoding=st.builds(Decoding, eta=st.floats(0, 1)),
-    validation=st.builds(Validation, log=st.none() | st.just(False)),
+    validation=st.builds(
+        Validation,
+        log=st.none() | st.just(False),
+        baselines=st.none() | st.lists(st.sampled_from(["augmentation", "gaussian", "iaaft", "scattering"]), max_size=3),
+    ),
 )
 
 

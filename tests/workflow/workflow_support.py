@@ -92,7 +92,7 @@ def small_config(files: list[Path], **sections_: dict[str, object]) -> Config:
     record["data"] |= {"files": [str(f) for f in files], "patch": 32, "unit": None, "frame": None, "max_inverted": 8}
     record["inversion"] |= {"n_steps": 3, "shards": 3}
     record["proposal"] |= {"n": 7}
-    record["validation"] |= {"permutations": 99}
+    record["validation"] |= {"permutations": 99, "baselines": ["augmentation", "gaussian", "iaaft"]}
     for name, values in sections_.items():
         record[name] = record[name] | values if isinstance(values, dict) else values
     return Config.model_validate(record)
