@@ -19,6 +19,7 @@ from astro_ood.report.content import (
     Gallery,
     InversionCard,
     LatentCard,
+    Nearness,
     NoveltyCard,
     Pdf,
     ReportData,
@@ -233,7 +234,14 @@ def novelty_card(run: Run) -> NoveltyCard:
         pair_inverted=np.array([inverted[j].data[0] for _, j, _ in closest]),
         pair_distance=np.array([d for _, _, d in closest]),
         pair_names=[(samples[i].name, inverted[j].name) for i, j, _ in closest],
+        # runs of earlier versions have none
+        scattering=_nearness(record["scattering"]) if "scattering" in record else None,
     )
+
+
+def _nearness(record: dict[str, Any]) -> Nearness:
+    samples, reference = np.array(record["synthetic"]), np.array(record["reference"])
+    return Nearness(record["ratio"], record["copy_rate"], record["threshold"], samples, reference)
 
 
 def _stage(entry: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from astro_ood.api.types import Scores
 from astro_ood.errors import InputError
 from astro_ood.maps import Map
 from astro_ood.maps.consistency import check_scales, check_shapes, require_positive, same_unit
-from astro_ood.stats.novelty import novelty
+from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
+from astro_ood.stats.novelty import Novelty, novelty
 from astro_ood.stats.onepoint import histograms
 from astro_ood.stats.scores import validate_sets
 from astro_ood.stats.spectrum import power_spectrum
@@ -130,6 +131,8 @@ def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: 
     reference = natural.get("held_out", natural["real"])
     pooled = {name: histograms(a, np.concatenate(list(natural.values())))[0] for name, a in natural.items()}
     near = novelty(natural["synthetic"], natural["real"], natural.get("held_out"), regions=regions)
+    prints = {name: fingerprints(natural[name], pixel_scale) for name in arrays}
+    twins = fingerprint_novelty(prints["synthetic"], prints["real"], prints.get("held_out"), regions)
     order = np.argsort(near.samples)[:6]
     return {
         "log": log,
@@ -141,13 +144,20 @@ def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: 
         "reference": "held_out" if "held_out" in arrays else "real",
         "range": [float(reference.min()), float(reference.max())],
         "novelty": {
-            "ratio": near.ratio,
-            "copy_rate": near.copy_rate,
-            "threshold": near.threshold,
-            "synthetic": near.samples.tolist(),
-            "reference": near.reference.tolist(),
+            **_distances(near),
+            "scattering": _distances(twins),
             "closest": [[int(i), int(near.nearest[i]), float(near.samples[i])] for i in order],
         },
+    }
+
+
+def _distances(found: Novelty) -> dict[str, Any]:
+    return {
+        "ratio": found.ratio,
+        "copy_rate": found.copy_rate,
+        "threshold": found.threshold,
+        "synthetic": found.samples.tolist(),
+        "reference": found.reference.tolist(),
     }
 
 

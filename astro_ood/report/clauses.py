@@ -294,6 +294,11 @@ def validation(report: ReportData, cite: Citations) -> list[str]:
             f"flips, turns and shifts{cite('padfield2012')}, against the distances of "
             f"{'held-out maps' if held_out else 'each inverted map to the others'}."
         )
+        if report.novelty.scattering is not None:
+            said.append(
+                "Twins, which share the statistics of one inverted map, were sought in the same way by the whitened distance between the logarithms "
+                f"of wavelet scattering coefficients{cite('cheng2020')}."
+            )
     return said + _baselines(report, cite)
 
 

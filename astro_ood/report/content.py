@@ -214,6 +214,27 @@ class Pdf:
 
 
 @dataclass(frozen=True)
+class Nearness:
+    """Distances to the nearest inverted maps, of samples and of held-out maps.
+
+    Attributes
+    ----------
+    ratio : float
+        Median distance of samples over that of held-out maps.
+    copy_rate : float
+        Fraction of samples closer than `threshold`.
+    threshold : float
+    samples, reference : ndarray
+    """
+
+    ratio: float
+    copy_rate: float
+    threshold: float
+    samples: FloatArray
+    reference: FloatArray
+
+
+@dataclass(frozen=True)
 class NoveltyCard:
     """How close the new maps come to those that they were made from.
 
@@ -230,6 +251,8 @@ class NoveltyCard:
         Closest pairs, physical units.
     pair_distance : ndarray, shape (P,)
     pair_names : sequence of (str, str)
+    scattering : Nearness or None
+        The same in scattering coefficients; its copies are twins, maps with the statistics of one inverted map.
     """
 
     ratio: float
@@ -241,6 +264,7 @@ class NoveltyCard:
     pair_inverted: FloatArray
     pair_distance: FloatArray
     pair_names: Sequence[tuple[str, str]] = ()
+    scattering: Nearness | None = None
 
 
 @dataclass(frozen=True)

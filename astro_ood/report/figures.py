@@ -24,6 +24,7 @@ from astro_ood.report.content import (
     SYNTHETIC,
     FloatArray,
     InversionCard,
+    Nearness,
     NoveltyCard,
     Pdf,
     Spectra,
@@ -161,7 +162,17 @@ def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
     return whole_figure(axes)
 
 
-def novelty_figure(card: NoveltyCard, into: Into = Figure) -> Figure:
+def fingerprint_figure(near: Nearness, into: Into = Figure) -> Figure:
+    """Histograms of the distance to the nearest inverted map in scattering coefficients."""
+    return novelty_figure(near, into, "distance in scattering coefficients (0: a twin)", "twin")
+
+
+def novelty_figure(
+    card: NoveltyCard | Nearness,
+    into: Into = Figure,
+    label: str = "distance to the nearest inverted map (0: a copy, √2: unrelated)",
+    below: str = "copy",
+) -> Figure:
     """Histograms of the distance to the nearest inverted map."""
     (axes,) = panels(into, 3.1)
     both = np.concatenate([card.samples, card.reference, [card.threshold]])
@@ -173,9 +184,9 @@ def novelty_figure(card: NoveltyCard, into: Into = Figure) -> Figure:
         axes.stairs(heights, edges, color=_line(name), lw=1.8)
     axes.axvline(card.threshold, color=INK, lw=1.2, ls=(0, (4, 2)))
     axes.text(
-        card.threshold, 0.98, " copy ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top"
+        card.threshold, 0.98, f" {below} ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top"
     )
-    axes.set_xlabel("distance to the nearest inverted map (0: a copy, √2: unrelated)")
+    axes.set_xlabel(label)
     axes.set_ylabel("share of maps [%]")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
     _plain_ticks(axes, "x")

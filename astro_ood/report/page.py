@@ -22,6 +22,7 @@ from astro_ood.report.content import (
     Gallery,
     InversionCard,
     LatentCard,
+    Nearness,
     NoveltyCard,
     Pdf,
     ReportData,
@@ -40,6 +41,7 @@ __all__ = [
     "Gallery",
     "InversionCard",
     "LatentCard",
+    "Nearness",
     "NoveltyCard",
     "Pdf",
     "ReportData",
@@ -130,6 +132,8 @@ def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Pictur
         found["pdf"] = svg(figures.pdf_figure(data.pdf, data.data.unit, data.gallery.log), words.pdf_finding(data.pdf))
     if data.novelty is not None:
         found["novelty"] = svg(figures.novelty_figure(data.novelty), words.novelty_finding(data.novelty))
+        if (near := data.novelty.scattering) is not None:
+            found["fingerprints"] = svg(figures.fingerprint_figure(near), words.fingerprint_finding(near))
     return found
 
 

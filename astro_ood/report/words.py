@@ -21,6 +21,7 @@ from astro_ood.report.content import (
     SYNTHETIC,
     FloatArray,
     InversionCard,
+    Nearness,
     NoveltyCard,
     Pdf,
     Row,
@@ -50,6 +51,8 @@ STATISTICS = {
     "joint": "distances between the sets",
     "novelty_nn": "novelty: distance to the nearest real map",
     "novelty_copy": "novelty: copies",
+    "novelty_scattering": "novelty: distance to the nearest real map in scattering coefficients",
+    "novelty_twins": "novelty: twins of a real map in scattering coefficients",
     "novelty_parent": "novelty: correlation with the parent",
 }
 # What the verdict of one statistic means for the reader
@@ -268,6 +271,15 @@ def novelty_finding(card: NoveltyCard) -> str:
     return (
         f"{number_of} of {n} synthetic maps {'are copies' if copies > 1 else 'is a copy'} (threshold {number(card.threshold)}). "
         f"Synthetic maps are {nearness} real held-out maps: the median distance is {number(card.ratio)} times theirs."
+    )
+
+
+def fingerprint_finding(near: Nearness) -> str:
+    """Whether samples have the statistics of single real maps."""
+    n = len(near.samples)
+    return (
+        f"{round(near.copy_rate * n)} of {n} synthetic maps have the scattering coefficients of one inverted map more nearly (threshold "
+        f"{number(near.threshold)}) than chance allows: twins. The median distance is {number(near.ratio)} times that of real maps."
     )
 
 

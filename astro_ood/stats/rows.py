@@ -122,37 +122,53 @@ def _word(p_adjusted: float, large: bool, enough: bool) -> str:
 
 
 def novelty_rows(found: Novelty, p: float, p_adjusted: float, p_min: float, n_tests: int, rng: np.random.Generator) -> list[Row]:
-    n, m, draws = len(found.samples), len(found.reference), 999
-    reference = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
-    again = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
-    ratio = np.median(found.samples[rng.integers(n, size=(draws, n))], axis=1) / np.maximum(reference, 1e-9)
-    enough = m >= LEAST_MAPS and n_tests * p_min <= ALPHA
-    nn_word = "different" if p_adjusted <= ALPHA else "novel" if enough else "undecided"
-    near = _row(
-        "novelty_nn",
-        None,
-        value=found.ratio,
-        low=np.quantile(ratio, 0.025),
-        high=np.quantile(ratio, 0.975),
-        floor=np.std(again / np.maximum(reference, 1e-9)),
-        p=p,
-        p_adjusted=p_adjusted,
-        p_min=p_min,
-        verdict=nn_word,
-        unit="nearest-neighbour distance, samples / real",
-    )
-    low, high = _wilson(int(found.copies.sum()), n)
-    word = "copies" if is_copying(found) else "novel" if m >= LEAST_MAPS else "undecided"
-    copy = _row(
-        "novelty_copy", None, value=found.copy_rate, low=low, high=high, floor=0.0, verdict=word, unit="fraction of samples"
-    )
-    rows = [near, copy]
+    """Distances, copies and, where parents are known, correlations with them."""
+    word = _new_word(found, p_adjusted, p_min, n_tests)
+    near = _near_row("novelty_nn", found, p, p_adjusted, p_min, word, "nearest-neighbour distance, samples / real", rng)
+    copying = "copies" if is_copying(found) else "novel" if len(found.reference) >= LEAST_MAPS else "undecided"
+    rows = [near, _copy_row("novelty_copy", found, copying)]
     if found.parent_correlation is not None:
         r = found.parent_correlation
         low, high = np.quantile(r, [0.025, 0.975])
         unit = "largest correlation with parent"
-        rows.append(_row("novelty_parent", None, value=np.median(r), low=low, high=high, verdict=nn_word, unit=unit))
+        rows.append(_row("novelty_parent", None, value=np.median(r), low=low, high=high, verdict=word, unit=unit))
     return rows
+
+
+def fingerprint_rows(
+    found: Novelty, p: float, p_adjusted: float, p_min: float, n_tests: int, rng: np.random.Generator
+) -> list[Row]:
+    """The same in scattering coefficients. A twin is no copy of pixels: it is called different."""
+    twins = is_copying(found)
+    word = "different" if twins else _new_word(found, p_adjusted, p_min, n_tests)
+    unit = "nearest-neighbour distance of scattering coefficients, samples / real"
+    near = _near_row("novelty_scattering", found, p, p_adjusted, p_min, word, unit, rng)
+    counted = "different" if twins else "novel" if len(found.reference) >= LEAST_MAPS else "undecided"
+    return [near, _copy_row("novelty_twins", found, counted)]
+
+
+def _new_word(found: Novelty, p_adjusted: float, p_min: float, n_tests: int) -> str:
+    enough = len(found.reference) >= LEAST_MAPS and n_tests * p_min <= ALPHA
+    return "different" if p_adjusted <= ALPHA else "novel" if enough else "undecided"
+
+
+def _near_row(
+    statistic: str, found: Novelty, p: float, p_adjusted: float, p_min: float, word: str, unit: str, rng: np.random.Generator
+) -> Row:
+    """Ratio of the median distances, with its bootstrap interval."""
+    n, m, draws = len(found.samples), len(found.reference), 999
+    reference = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
+    again = np.median(found.reference[rng.integers(m, size=(draws, m))], axis=1)
+    ratio = np.median(found.samples[rng.integers(n, size=(draws, n))], axis=1) / np.maximum(reference, 1e-9)
+    low, high = np.quantile(ratio, [0.025, 0.975])
+    floor = np.std(again / np.maximum(reference, 1e-9))
+    numbers = {"value": found.ratio, "low": low, "high": high, "floor": floor, "p": p, "p_adjusted": p_adjusted, "p_min": p_min}
+    return _row(statistic, None, verdict=word, unit=unit, **numbers)
+
+
+def _copy_row(statistic: str, found: Novelty, word: str) -> Row:
+    low, high = _wilson(int(found.copies.sum()), len(found.samples))
+    return _row(statistic, None, value=found.copy_rate, low=low, high=high, floor=0.0, verdict=word, unit="fraction of samples")
 
 
 def is_copying(found: Novelty) -> bool:

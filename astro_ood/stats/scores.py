@@ -6,7 +6,7 @@ those maps, not that the maps are typical.
 
 One row without scale per statistic carries its p-value, one row per scale the max-T p-value of that scale. The family that
 Holm's correction covers is the list of statistics of one set: the field statistics of `features`, the scatter of all of them between
-maps, the distances between the sets as wholes, and the nearest neighbours. Baselines are judged in the same way, each as a family of its
+maps, the distances between the sets as wholes, and the nearest neighbours in pixels and in scattering coefficients. Baselines are judged in the same way, each as a family of its
 own.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,14 +25,15 @@ from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, as_stack
 from astro_ood.stats.conditional import Comparison, compare
 from astro_ood.stats.features import Feature, features, joined
+from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import Novelty, novelty
-from astro_ood.stats.rows import Row, comparison_rows, joint_rows, novelty_rows
+from astro_ood.stats.rows import Row, comparison_rows, fingerprint_rows, joint_rows, novelty_rows
 from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
 from astro_ood.stats.testing import holm, partitions
 
-# Field statistics, their scatter, the distances between sets, nearest neighbours.
-FAMILY_SIZE = 10
+# Field statistics, their scatter, the distances between sets, nearest neighbours in pixels and in scattering coefficients.
+FAMILY_SIZE = 11
 # Distances between sets take a matrix of all pairs; of more samples, so many are taken evenly.
 MOST_SAMPLES = 1000
 
@@ -48,6 +50,18 @@ class _Design:
     n_effective: int
     n_permutations: int
     seed: int
+    pixel_scale: PixelScale
+
+    @cached_property
+    def fingerprints(self) -> tuple[FloatArray, FloatArray | None]:
+        """Of the inverted and of the held-out maps."""
+        held_out = fingerprints(self.reference, self.pixel_scale) if self.held_out else None
+        return fingerprints(self.inverted, self.pixel_scale), held_out
+
+    @property
+    def several_regions(self) -> ArrayLike | None:
+        """Regions of the inverted maps, if there are several."""
+        return self.regions if self.regions is not None and len(np.unique(np.asarray(self.regions))) > 1 else None
 
 
 def validate_sets(
@@ -124,6 +138,7 @@ def validate_sets(
         len(behind) if n_effective is None else n_effective,
         max(n_permutations, 100 * FAMILY_SIZE),
         seed,
+        pixel_scale,
     )
 
     def measured(maps: FloatArray) -> dict[str, Feature]:
@@ -175,15 +190,20 @@ def _score_set(
         n_permutations=100 * FAMILY_SIZE,
     )
     rng = stream(design.seed, f"validate {name} novelty")
-    regions = design.regions if design.regions is not None and len(np.unique(np.asarray(design.regions))) > 1 else None
+    regions = design.several_regions
     found = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
+    prints = fingerprint_novelty(fingerprints(maps, design.pixel_scale), *design.fingerprints, regions=regions)
     p_near, near_min = _closer_p(found, design.n_permutations, rng)
-    adjusted = holm([*(c.p for c in comparisons.values()), joint.p_any, p_near])
+    # Each of the inverted maps lies in the reference of the others: of such distances a permutation rejects too often.
+    p_print = _closer_p(prints, design.n_permutations, rng)[0] if design.held_out else np.nan
+    adjusted = holm([*(c.p for c in comparisons.values()), joint.p_any, p_near, p_print])
+    n_tests = int(np.count_nonzero(np.isfinite(adjusted)))
     rows: list[Row] = []
-    for (statistic, result), p_adjusted in zip(comparisons.items(), adjusted[:-2], strict=True):
-        rows += comparison_rows(statistic, own[statistic], result, float(p_adjusted), len(adjusted))
-    rows += joint_rows(joint, float(adjusted[-2]), len(adjusted))
-    rows += novelty_rows(found, p_near, float(adjusted[-1]), near_min, len(adjusted), rng)
+    for (statistic, result), p_adjusted in zip(comparisons.items(), adjusted[:-3], strict=True):
+        rows += comparison_rows(statistic, own[statistic], result, float(p_adjusted), n_tests)
+    rows += joint_rows(joint, float(adjusted[-3]), n_tests)
+    rows += novelty_rows(found, p_near, float(adjusted[-2]), near_min, n_tests, rng)
+    rows += fingerprint_rows(prints, p_print, float(adjusted[-1]), near_min, n_tests, rng)
     sizes = {
         "n_real": len(design.reference),
         "n_inverted": len(design.inverted),

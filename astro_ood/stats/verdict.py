@@ -32,12 +32,13 @@ _NAMES = {
     "scatter": "scatter of the statistics between maps",
     "joint": "set as a whole",
     "novelty_nn": "distance to the nearest real map",
+    "novelty_scattering": "distance to the nearest real map in scattering coefficients",
 }
 _KINDS = {
     "one-point statistics": ("pdf", "moments"),
     "two-point statistics": ("spectrum",),
     "structure (increments, phases, morphology)": ("increments", "bispectrum", "excursion", "scattering"),
-    "the variety of maps": ("scatter",),
+    "the variety of maps": ("scatter", "novelty_scattering"),
 }
 
 
@@ -116,6 +117,8 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
         return (
             f"fails: samples lie closer to the inverted maps than real maps do (distance ratio {head['value']:.2f}, p {_p(head)})"
         )
+    if statistic == "novelty_scattering":
+        return _twins(head, own)
     scales = [row for row in own if row["statistic"] == statistic and row["scale"] is not None]
     bad = [row for row in scales if row["verdict"] == "different"]
     if not bad:
@@ -134,6 +137,16 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
         unit = f" {worst['unit']}" if worst["unit"] else ""
         much = f"worst at {where}: {worst['value']:+.3g}{unit}, {_times(worst)} floor sd"
     return f"fails in the {_NAMES[statistic]}: {much}{_by_size(head)}"
+
+
+def _twins(head: Row, own: list[Row]) -> str:
+    """Samples that have the statistics of single inverted maps."""
+    rate = next(row for row in own if row["statistic"] == "novelty_twins")
+    n = rate["n_synthetic"]
+    count = f"{round(rate['value'] * n)} of {n} have those of one inverted map more nearly than chance allows"
+    text = f"fails in the variety of maps: scattering coefficients of samples are {head['value']:.2f} times as far from"
+    text += " those of the nearest inverted map as those of real maps are"
+    return text + ("" if head["p"] is None else f" (p {_p(head)})") + (f"; {count}" if rate["verdict"] == "different" else "")
 
 
 def _run(run: list[Row], scales: list[Row]) -> str:
@@ -164,7 +177,7 @@ def _good_for(own: list[Row], heads: dict[str, Row], *, power_tested: bool) -> l
     for kind, statistics in _KINDS.items():
         if kind == "two-point statistics" and not power_tested:
             continue
-        if all(heads[s]["verdict"] == "no difference detected" for s in statistics):
+        if all(heads[s]["verdict"] in ("no difference detected", "novel") for s in statistics):
             good.append(kind)
         elif kind == "two-point statistics" and heads["spectrum"]["verdict"] == "different":
             scales = sorted(
@@ -217,11 +230,13 @@ def _copies(heads: dict[str, Row]) -> str:
 
 
 def _novelty(heads: dict[str, Row]) -> str:
-    near, copy = heads["novelty_nn"], heads["novelty_copy"]
+    near, copy, twins = heads["novelty_nn"], heads["novelty_copy"], heads["novelty_twins"]
     return (
         f"Nearest real maps are {near['value']:.2f} times as far from samples as from other real maps"
         f" (95 % interval {near['low']:.2f} to {near['high']:.2f}); {round(copy['value'] * copy['n_synthetic'])} of"
-        f" {copy['n_synthetic']} samples are near copies (at most {copy['high']:.0%} at 95 %)."
+        f" {copy['n_synthetic']} samples are near copies (at most {copy['high']:.0%} at 95 %). In scattering coefficients the distance is"
+        f" {heads['novelty_scattering']['value']:.2f} times that of real maps; {round(twins['value'] * twins['n_synthetic'])} samples are"
+        " twins of one real map."
     )
 
 
@@ -229,7 +244,8 @@ def _baselines(rows: Sequence[Row], name: str) -> list[str]:
     sentences, own = [], next(row["n_synthetic"] for row in rows if row["set"] == name)
     for other in dict.fromkeys(row["set"] for row in rows if row["set"] != name):
         heads = [row for row in rows if row["set"] == other and row["scale"] is None]
-        bad = [_NAMES.get(row["statistic"], "copy rate") for row in heads if row["verdict"] in ("different", "copies")]
+        wrong = [row["statistic"] for row in heads if row["verdict"] in ("different", "copies")]
+        bad = [_NAMES.get(s, "copy rate") for s in wrong if s != "novelty_twins"]
         n = heads[0]["n_synthetic"]
         number = f" ({n} maps, where there are {own} samples)" if n < own else ""
         sentences.append(f"Baseline {other}{number}: {'differs in the ' + _listed(bad) if bad else 'no difference detected'}.")

@@ -163,7 +163,9 @@ def make_novelty(gallery, rng):
     threshold = 0.9 * float(reference.min())
     ratio, copies = float(np.median(samples) / np.median(reference)), float(np.mean(samples < threshold))
     maps = gallery.synthetic[order % len(gallery.synthetic)], gallery.real_inverted[near]
-    return page.NoveltyCard(ratio, copies, threshold, samples, reference, *maps, samples[order], names)
+    twins = 0.9 + 0.1 * rng.normal(size=48), 0.9 + 0.1 * rng.normal(size=6)
+    near = page.Nearness(float(np.median(twins[0]) / np.median(twins[1])), 1 / 48, 0.6, *twins)
+    return page.NoveltyCard(ratio, copies, threshold, samples, reference, *maps, samples[order], names, near)
 
 
 def make(**changes):

@@ -55,7 +55,7 @@ def test_figures_follow_the_colour_scheme(browser, path, scheme, shown):
     browser.open(path, scheme=scheme)
     classes = browser.js("[...document.querySelectorAll('.plot img')].filter(i => i.checkVisibility()).map(i => i.className)")
     assert set(classes) == {shown}
-    assert len(classes) == 6
+    assert len(classes) == 7
 
 
 def test_a_click_takes_a_whole_paragraph_of_the_methods(browser, path):

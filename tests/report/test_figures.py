@@ -31,6 +31,7 @@ def draw_all(data):
         "spectra": figures.spectra_figure(data.spectra),
         "pdf": figures.pdf_figure(data.pdf, data.data.unit, log=True),
         "novelty": figures.novelty_figure(data.novelty),
+        "fingerprints": figures.fingerprint_figure(data.novelty.scattering),
     }
 
 

@@ -154,3 +154,14 @@ def test_long_tables_are_cut_and_a_page_that_is_too_long_is_refused(tmp_path, mo
     with pytest.raises(RunError, match="AOD-RN30"):
         page.write_report(data, tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_twins_are_told_where_they_were_sought():
+    data = make()
+    text = page.render(data)
+    assert "1 of 48 synthetic maps have the scattering coefficients of one inverted map" in text
+    assert "In their statistics" in text
+    assert "Twins, which share the statistics" in text
+    bare = page.render(make(novelty=replace(data.novelty, scattering=None)))
+    assert "In their statistics" not in bare
+    assert "Twins, which" not in bare
