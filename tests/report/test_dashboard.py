@@ -109,21 +109,21 @@ def test_many_files_that_differ_only_at_the_end_are_told_apart(data):
 
 
 def test_the_matrix_is_made_of_what_the_scores_hold(data):
-    head = score("covariance", 3.5, 0.004, "different", unit="floor sd")
-    scales = [score("covariance", v, 0.1, "different", scale=s, floor=0.1) for s, v in (("a", 0.2), ("b", -0.35), ("c", 0.1))]
-    rivals = [score("covariance", v, 0.4, "undecided", name=n) for n, v in (("IAAFT", 0.7), ("augmentation", 0.1), ("mine", -0.6))]
-    new = score("novelty_scattering", 0.93, 0.2, "novel")
+    head = score("texture", 3.5, 0.004, "different", unit="floor sd")
+    scales = [score("texture", v, 0.1, "different", scale=s, floor=0.1) for s, v in (("a", 0.2), ("b", -0.35), ("c", 0.1))]
+    rivals = [score("texture", v, 0.4, "undecided", name=n) for n, v in (("IAAFT", 0.7), ("augmentation", 0.1), ("mine", -0.6))]
+    new = score("novelty_colour", 0.93, 0.2, "novel")
     runs = [ComparedRun(0, data), ComparedRun(1, replace(data, rows=[*data.rows, head, *scales, *rivals, new]))]
     table = {name: cells for name, _, cells in matrix(runs)}
-    assert list(table)[-1] == "covariance"
-    assert table["covariance"][0] is None
-    cell = table["covariance"][1]
+    assert list(table)[-1] == "texture"
+    assert table["texture"][0] is None
+    cell = table["texture"][1]
     assert (cell.worst["scale"], cell.rival["set"], cell.by_size) == ("b", "mine", False)
-    assert [name for name, _, _ in matrix(runs, novelty=True)] == ["novelty_copy", "novelty_scattering"]
+    assert [name for name, _, _ in matrix(runs, novelty=True)] == ["novelty_copy", "novelty_colour"]
     words = said(Document(render_dashboard(runs, **WHEN)))
-    assert "Covariance floor sd not computed −3.5" in words
+    assert "Texture floor sd not computed −3.5" in words
     assert "at b p = 0.016 mine: −0.60, undecided" in words
-    assert "Novelty scattering" in words
+    assert "Novelty colour" in words
 
 
 def test_of_distances_between_sets_the_least_likely_is_named(data):
