@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def measure(
     unit: str | None = None,
     pixel_scale: tuple[float, float] | None = None,
     n_bins: int = 8,
+    galaxies: bool = False,
 ) -> dict[str, Feature]:
     """Measure each map: pixel distribution, moments, power spectrum, increments, bispectrum, excursion sets, wavelet scattering.
 
@@ -42,6 +43,8 @@ def measure(
         (dy, dx) of arrays in arcmin; that of the maps by default.
     n_bins : int
         Bins of the power spectrum.
+    galaxies : bool
+        Measure concentration, asymmetry, Gini and M20 as well, of the values that are not logarithms.
 
     Returns
     -------
@@ -56,7 +59,9 @@ def measure(
     if len(maps) == 0:
         raise InputError("IN40", "measure", "no map", "give at least one")
     if isinstance(maps, View):
-        return _by_blocks(maps, log, unit, pixel_scale, n_bins)
+        scale = maps.attrs.get("pixel_scale")
+        unit, pixel_scale = maps.unit if unit is None else unit, pixel_scale or (tuple(scale) if scale else None)
+        return _by_blocks(maps, _How(log, unit, pixel_scale, n_bins, galaxies))
     if isinstance(maps, FieldBatch):
         maps = maps.to_maps()
     if not isinstance(maps, np.ndarray):
@@ -65,25 +70,34 @@ def measure(
         check_scales(maps)
         unit, pixel_scale = maps[0].unit if unit is None else unit, pixel_scale or maps[0].pixel_scale
         maps = np.stack([m.data for m in maps])
-    return _measured(maps, log, unit or "", pixel_scale, n_bins)
+    return _measured(maps, _How(log, unit or "", pixel_scale, n_bins, galaxies))
 
 
-def _by_blocks(view: View, log: bool, unit: str | None, pixel_scale: PixelScale, n_bins: int) -> dict[str, Feature]:
+@dataclass(frozen=True)
+class _How:
+    """What `measure` was asked for."""
+
+    log: bool
+    unit: str
+    pixel_scale: PixelScale
+    n_bins: int
+    galaxies: bool
+
+
+def _by_blocks(view: View, how: _How) -> dict[str, Feature]:
     import dask
 
-    scale = view.attrs.get("pixel_scale")
-    pixel_scale = pixel_scale or (tuple(scale) if scale else None)
     whole = view.data.rechunk(dict.fromkeys(range(1, view.data.ndim), -1))
     work = dask.delayed(_measured)
-    blocks = [work(block, log, view.unit if unit is None else unit, pixel_scale, n_bins) for block in whole.to_delayed().ravel()]
-    parts = dask.compute(*blocks)
+    parts = dask.compute(*(work(block, how) for block in whole.to_delayed().ravel()))
     return {name: replace(first, values=np.concatenate([part[name].values for part in parts])) for name, first in parts[0].items()}
 
 
-def _measured(maps: NDArray[Any], log: bool, unit: str, pixel_scale: PixelScale, n_bins: int) -> dict[str, Feature]:
-    stack = np.asarray(maps, dtype=np.float64)
-    stack = stack.reshape(-1, *stack.shape[-2:])
-    if log:
-        require_positive(stack, "maps")
-        stack, unit = np.log10(stack), f"log10({unit})" if unit else "log10"
-    return features(stack, pixel_scale, unit, n_bins)
+def _measured(maps: NDArray[Any], how: _How) -> dict[str, Feature]:
+    flux = np.asarray(maps, dtype=np.float64)
+    flux = flux.reshape(-1, *flux.shape[-2:])
+    stack, unit = flux, how.unit
+    if how.log:
+        require_positive(flux, "maps")
+        stack, unit = np.log10(flux), f"log10({unit})" if unit else "log10"
+    return features(stack, how.pixel_scale, unit, how.n_bins, flux=flux if how.galaxies else None)

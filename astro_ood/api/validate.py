@@ -16,7 +16,7 @@ from astro_ood.maps.consistency import check_scales, check_shapes, require_posit
 from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import Novelty, novelty
 from astro_ood.stats.onepoint import histograms
-from astro_ood.stats.scores import validate_sets
+from astro_ood.stats.scores import ImageFeatures, validate_sets
 from astro_ood.stats.spectrum import power_spectrum
 from astro_ood.stats.verdict import verdict
 
@@ -39,6 +39,8 @@ def validate(
     n_permutations: int = 4999,
     baselines: Sequence[str] | None = None,
     most_synthesised: int = SYNTHESISED,
+    galaxies: bool = False,
+    image_features: ImageFeatures | None = None,
     seed: int = 0,
 ) -> Scores:
     """Compare synthetic maps with real ones, and with what cheap methods make from the same real maps.
@@ -65,6 +67,11 @@ def validate(
         it is slow.
     most_synthesised : int
         Maps of the scattering baseline at most, at least 2; the other baselines make as many as there are synthetic maps.
+    galaxies : bool
+        Compare concentration, asymmetry, Gini and M20 as well, for maps of one galaxy each.
+    image_features : callable, optional
+        ``image_features(maps)`` of an array (M, H, W), log10 where that is compared, returns vectors (M, D), such as the inner layer of a
+        network that tells galaxies apart. The sets are then compared by distances in these as well (energy, MMD, KID-like, sliced).
     seed : int
         Seed of relabellings and baselines.
 
@@ -115,6 +122,8 @@ def validate(
         baselines=cheap,
         n_permutations=n_permutations,
         n_bins=N_BINS,
+        galaxies=galaxies,
+        image_features=image_features,
         seed=seed,
     )
     words = verdict(rows)

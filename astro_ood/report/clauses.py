@@ -55,6 +55,7 @@ _STATISTICS = {
     "bispectrum": ("scoccimarro2015",),
     "excursion": ("mecke1994",),
     "scattering": ("cheng2020",),
+    "morphology": ("conselice2003", "lotz2004"),
     "joint": ("szekely2013", "gretton2012", "lopezpaz2017", "naeem2020"),
 }
 

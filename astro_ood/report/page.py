@@ -54,7 +54,7 @@ __all__ = [
 MAX_ROWS = 300
 _SHOWN, _MOST, _PAIRS = 12, 48, 6
 # statistics whose scales have names: shown in one figure each
-STRUCTURE = ("increments", "bispectrum", "excursion", "scattering")
+STRUCTURE = ("increments", "bispectrum", "excursion", "scattering", "morphology")
 GENERATOR = "astro_ood report"
 _SETS = {
     HELD_OUT: ("Real, held out", "Real maps that the method never saw: the yardstick."),

@@ -29,6 +29,7 @@ def evaluate(config: Config) -> None:
         n_permutations=config.validation.permutations,
         baselines=config.validation.baselines,
         most_synthesised=config.validation.synthesised,
+        galaxies=config.validation.galaxies,
         seed=config.seed,
     )
     replace(scores, record=made_by(config.only("seed", "validation"), config.seed)).save(run.paths.root)

@@ -18,6 +18,7 @@ from astro_ood.stats.bispectrum import bispectrum
 from astro_ood.stats.conditional import Kind
 from astro_ood.stats.increments import GRADIENT_LEVELS, gradient_quantiles, structure_functions
 from astro_ood.stats.minkowski import minkowski
+from astro_ood.stats.morphology import MORPHOLOGY, morphology
 from astro_ood.stats.onepoint import MOMENTS, QUANTILES, moments, quantiles
 from astro_ood.stats.peaks import peaks
 from astro_ood.stats.scattering import scattering
@@ -52,8 +53,13 @@ class Feature:
     kind: Kind = "mean"
 
 
-def features(maps: FloatArray, pixel_scale: PixelScale = None, unit: str = "", n_bins: int = 8) -> dict[str, Feature]:
-    """All field statistics of maps (N, H, W), and last the scatter of all of them."""
+def features(
+    maps: FloatArray, pixel_scale: PixelScale = None, unit: str = "", n_bins: int = 8, *, flux: FloatArray | None = None
+) -> dict[str, Feature]:
+    """All field statistics of maps (N, H, W), and last the scatter of all of them.
+
+    With `flux`, the same maps linear in flux, the shapes of the galaxy in each are among them.
+    """
     found = {
         "pdf": Feature(quantiles(maps), [f"q{100 * q:02.0f}" for q in QUANTILES], [unit] * len(QUANTILES)),
         "moments": Feature(moments(maps), list(MOMENTS), [unit, unit, "", ""]),
@@ -63,6 +69,8 @@ def features(maps: FloatArray, pixel_scale: PixelScale = None, unit: str = "", n
         "excursion": _excursion(maps, pixel_scale),
         "scattering": _scattering(maps, pixel_scale),
     }
+    if flux is not None:
+        found["morphology"] = Feature(morphology(flux, pixel_scale).values, list(MORPHOLOGY), [""] * len(MORPHOLOGY))
     return {**found, "scatter": _scatter(found)}
 
 

@@ -52,12 +52,12 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
     return [head, *_scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)]
 
 
-def joint_rows(result: SetComparison, p_adjusted: float, n_tests: int) -> list[Row]:
+def set_rows(statistic: str, result: SetComparison, p_adjusted: float, n_tests: int) -> list[Row]:
     """The row of all distances together, then one a distance; the floor of a distance is its mean between sets of real maps."""
     enough = _enough(result.n_real, result.n_effective, result.p_min, n_tests)
     worst = int(np.argmin(result.p_adjusted))
     head = _row(
-        "joint",
+        statistic,
         None,
         value=(result.value[worst] - result.null[worst]) / max(float(result.null_sd[worst]), np.finfo(np.float64).tiny),
         floor=1.0,
@@ -71,7 +71,7 @@ def joint_rows(result: SetComparison, p_adjusted: float, n_tests: int) -> list[R
     words = [_word(float(p), large=False, enough=enough) for p in adjusted]
     numbers = {"value": result.value, "p": result.p, "p_adjusted": adjusted}
     units = ["of standardised features"] * len(words)
-    return [head, *_scale_rows("joint", list(result.statistics), result, numbers, words, units)]
+    return [head, *_scale_rows(statistic, list(result.statistics), result, numbers, words, units)]
 
 
 def _scale_rows(

@@ -12,7 +12,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,15 +27,28 @@ from astro_ood.stats.conditional import Comparison, compare
 from astro_ood.stats.features import Feature, features, joined
 from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import Novelty, novelty
-from astro_ood.stats.rows import Row, comparison_rows, fingerprint_rows, joint_rows, novelty_rows
+from astro_ood.stats.pool import STATISTICS
+from astro_ood.stats.rows import Row, comparison_rows, fingerprint_rows, novelty_rows, set_rows
+from astro_ood.stats.setresult import SetComparison
 from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
 from astro_ood.stats.testing import holm, partitions
 
 # Field statistics, their scatter, the distances between sets, nearest neighbours in pixels and in scattering coefficients.
 FAMILY_SIZE = 11
+ImageFeatures = Callable[[FloatArray], ArrayLike]
+# Vectors of images are long: distances that need their covariance or discriminants, or count neighbours, are left out.
+SET_STATISTICS = {"joint": STATISTICS, "image": ("energy", "mmd_gaussian", "mmd_rq", "kid", "sliced")}
 # Distances between sets take a matrix of all pairs; of more samples, so many are taken evenly.
 MOST_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Field statistics of a set, and the vectors (N, K) in which it is compared as a whole."""
+
+    features: dict[str, Feature]
+    vectors: dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ def validate_sets(
     n_effective: int | None = None,
     n_permutations: int = 1999,
     n_bins: int = 8,
+    galaxies: bool = False,
+    image_features: ImageFeatures | None = None,
     seed: int = 0,
 ) -> list[Row]:
     """Score samples, and baselines, against real maps.
@@ -110,6 +125,11 @@ def validate_sets(
         Raised to 100 per statistic where fewer are asked for.
     n_bins : int
         Bins of the power spectrum.
+    galaxies : bool
+        Compare concentration, asymmetry, Gini and M20 as well: of physical values, one galaxy a map.
+    image_features : callable, optional
+        ``image_features(maps)`` of maps (M, H, W), as they are compared, returns vectors (M, D): of some network, say. The sets are then
+        compared by distances in these as well.
     seed : int
 
     Returns
@@ -141,8 +161,11 @@ def validate_sets(
         pixel_scale,
     )
 
-    def measured(maps: FloatArray) -> dict[str, Feature]:
-        return features(maps, pixel_scale, unit, n_bins)
+    def measured(maps: FloatArray) -> _Measured:
+        flux = None if not galaxies else 10**maps if log else maps
+        found = features(maps, pixel_scale, unit, n_bins, flux=flux)
+        embedded = {} if image_features is None else {"image": _embedded(maps, image_features)}
+        return _Measured(found, {"joint": joined(found), **embedded})
 
     real_features, behind_features = measured(reference), measured(behind)
     rows: list[Row] = []
@@ -157,38 +180,32 @@ def validate_sets(
 def _score_set(
     name: str,
     maps: FloatArray,
-    own: dict[str, Feature],
-    real: dict[str, Feature],
-    behind: dict[str, Feature],
+    own: _Measured,
+    real: _Measured,
+    behind: _Measured,
     design: _Design,
     parents: ArrayLike | None,
 ) -> list[Row]:
     """All rows of one set, Holm's correction applied."""
     comparisons: dict[str, Comparison] = {}
-    for statistic, feature in own.items():
+    for statistic, feature in own.features.items():
         comparisons[statistic] = compare(
-            real[statistic].values,
+            real.features[statistic].values,
             feature.values,
             stream(design.seed, f"validate {name} {statistic}"),
-            inverted=behind[statistic].values if design.held_out else None,
+            inverted=behind.features[statistic].values if design.held_out else None,
             n_effective_b=None if design.held_out else design.n_effective,
             units_a=design.regions_reference,
             units_inverted=design.regions if design.held_out else None,
             kind=feature.kind,
             n_permutations=design.n_permutations,
         )
-    some = np.unique(np.linspace(0, len(maps) - 1, MOST_SAMPLES).astype(int))
-    joint = compare_sets(
-        joined(real),
-        joined(own)[some],
-        stream(design.seed, f"validate {name} joint"),
-        inverted=joined(behind) if design.held_out else None,
-        n_effective=None if design.held_out else design.n_effective,
-        # without parents: a mixture has none, and the heaviest in its place makes the p too small
-        units_real=design.regions_reference,
-        units_inverted=design.regions if design.held_out else None,
-        n_permutations=100 * FAMILY_SIZE,
-    )
+    whole = {
+        kind: _distances(
+            kind, real.vectors[kind], vectors, behind.vectors[kind], design, stream(design.seed, f"validate {name} {kind}")
+        )
+        for kind, vectors in own.vectors.items()
+    }
     rng = stream(design.seed, f"validate {name} novelty")
     regions = design.several_regions
     found = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
@@ -196,14 +213,20 @@ def _score_set(
     p_near, near_min = _closer_p(found, design.n_permutations, rng)
     # Each of the inverted maps lies in the reference of the others: of such distances a permutation rejects too often.
     p_print = _closer_p(prints, design.n_permutations, rng)[0] if design.held_out else np.nan
-    adjusted = holm([*(c.p for c in comparisons.values()), joint.p_any, p_near, p_print])
-    n_tests = int(np.count_nonzero(np.isfinite(adjusted)))
+    p = (
+        {name: c.p for name, c in comparisons.items()}
+        | {name: c.p_any for name, c in whole.items()}
+        | {"near": p_near, "print": p_print}
+    )
+    adjusted = dict(zip(p, map(float, holm(list(p.values()))), strict=True))
+    n_tests = int(np.count_nonzero(np.isfinite(list(adjusted.values()))))
     rows: list[Row] = []
-    for (statistic, result), p_adjusted in zip(comparisons.items(), adjusted[:-3], strict=True):
-        rows += comparison_rows(statistic, own[statistic], result, float(p_adjusted), n_tests)
-    rows += joint_rows(joint, float(adjusted[-3]), n_tests)
-    rows += novelty_rows(found, p_near, float(adjusted[-2]), near_min, n_tests, rng)
-    rows += fingerprint_rows(prints, p_print, float(adjusted[-1]), near_min, n_tests, rng)
+    for statistic, result in comparisons.items():
+        rows += comparison_rows(statistic, own.features[statistic], result, adjusted[statistic], n_tests)
+    for statistic, distances in whole.items():
+        rows += set_rows(statistic, distances, adjusted[statistic], n_tests)
+    rows += novelty_rows(found, p_near, adjusted["near"], near_min, n_tests, rng)
+    rows += fingerprint_rows(prints, p_print, adjusted["print"], near_min, n_tests, rng)
     sizes = {
         "n_real": len(design.reference),
         "n_inverted": len(design.inverted),
@@ -211,6 +234,33 @@ def _score_set(
         "held_out": design.held_out,
     }
     return [{"set": name, **row, **sizes} for row in rows]
+
+
+def _distances(
+    kind: str, real: FloatArray, own: FloatArray, behind: FloatArray, design: _Design, rng: np.random.Generator
+) -> SetComparison:
+    """Distances between sets of vectors."""
+    some = np.unique(np.linspace(0, len(own) - 1, MOST_SAMPLES).astype(int))
+    return compare_sets(
+        real,
+        own[some],
+        rng,
+        inverted=behind if design.held_out else None,
+        n_effective=None if design.held_out else design.n_effective,
+        # without parents: a mixture has none, and the heaviest in its place makes the p too small
+        units_real=design.regions_reference,
+        units_inverted=design.regions if design.held_out else None,
+        statistics=SET_STATISTICS[kind],
+        n_permutations=100 * FAMILY_SIZE,
+    )
+
+
+def _embedded(maps: FloatArray, image_features: ImageFeatures) -> FloatArray:
+    """Vectors of maps by a function that is not ours."""
+    found = np.asarray(image_features(maps.copy()), dtype=np.float64)
+    if found.ndim != 2 or len(found) != len(maps):
+        raise InputError("IN25", "image_features", f"shape {found.shape} for {len(maps)} maps", "return one vector a map, (M, D)")
+    return found
 
 
 def _closer_p(found: Novelty, n_permutations: int, rng: np.random.Generator) -> tuple[float, float]:

@@ -29,15 +29,17 @@ _NAMES = {
     "bispectrum": "bispectrum",
     "excursion": "excursion sets (Minkowski functionals, peaks, voids)",
     "scattering": "wavelet scattering",
+    "morphology": "morphology of galaxies",
     "scatter": "scatter of the statistics between maps",
     "joint": "set as a whole",
+    "image": "image features",
     "novelty_nn": "distance to the nearest real map",
     "novelty_scattering": "distance to the nearest real map in scattering coefficients",
 }
 _KINDS = {
     "one-point statistics": ("pdf", "moments"),
     "two-point statistics": ("spectrum",),
-    "structure (increments, phases, morphology)": ("increments", "bispectrum", "excursion", "scattering"),
+    "structure (increments, phases, morphology)": ("increments", "bispectrum", "excursion", "scattering", "morphology"),
     "the variety of maps": ("scatter", "novelty_scattering"),
 }
 
@@ -75,7 +77,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5
         raise ValueError(f"no rows of the set {name!r}")
     heads = {row["statistic"]: row for row in own if row["scale"] is None}
     # the spectrum first: it says at which scales
-    failed = [s for s in _NAMES if heads[s]["verdict"] == "different"]
+    failed = [s for s in _NAMES if s in heads and heads[s]["verdict"] == "different"]
     failures = [_failure(s, heads[s], own) for s in failed]
     copying = heads["novelty_copy"]["verdict"] == "copies"
     hidden = _hidden_factor(own)
@@ -129,8 +131,8 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
         return f"fails {' and '.join(parts)}{_by_size(head)}"
     worst = max(bad, key=_floors)
     where = worst["scale"]
-    if statistic == "joint":
-        return f"fails as a set: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
+    if statistic in ("joint", "image"):
+        return f"fails as a set{' of image features' if statistic == 'image' else ''}: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
     if statistic == "scatter":
         much = f"{'too much' if worst['value'] > 0 else 'too little'} in {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
     else:
@@ -177,7 +179,7 @@ def _good_for(own: list[Row], heads: dict[str, Row], *, power_tested: bool) -> l
     for kind, statistics in _KINDS.items():
         if kind == "two-point statistics" and not power_tested:
             continue
-        if all(heads[s]["verdict"] in ("no difference detected", "novel") for s in statistics):
+        if all(heads[s]["verdict"] in ("no difference detected", "novel") for s in statistics if s in heads):
             good.append(kind)
         elif kind == "two-point statistics" and heads["spectrum"]["verdict"] == "different":
             scales = sorted(

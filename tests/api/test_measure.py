@@ -31,6 +31,14 @@ def test_every_column_has_a_name_and_a_finite_number_for_each_map(x):
     assert found["spectrum"].scale_unit == "cycles/arcmin"
 
 
+def test_galaxies_are_measured_in_flux(x):
+    natural, logarithm = ao.measure(x, galaxies=True), ao.measure(x, galaxies=True, log=True)
+    assert natural["morphology"].scales == ["concentration", "asymmetry", "gini", "m20"]
+    np.testing.assert_array_equal(natural["morphology"].values, logarithm["morphology"].values)
+    assert "scatter" in natural
+    assert "morphology: gini" in natural["scatter"].scales
+
+
 def test_blocks_of_a_stored_set_are_the_whole(x):
     da = pytest.importorskip("dask.array")
     view = View(da.from_array(x[:, None], chunks=(7, 1, 16, 32)), ("item", "channel", "y", "x"), "K", {"pixel_scale": [2.0, 2.0]})

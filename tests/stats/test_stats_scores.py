@@ -218,3 +218,43 @@ def test_distances_take_a_thousand_samples_at_most(maps, monkeypatch):
     monkeypatch.setattr("astro_ood.stats.scores.compare_sets", spy)
     score(maps, maps["samples"])
     assert sizes == [20]
+
+
+def galaxies(n, rng, index):
+    """Inclined profiles exp(-(r / h)^(1 / index)) of various sizes on noise, (n, 48, 48)."""
+    y, x = np.mgrid[:48, :48] - 23.5
+    found = []
+    for _ in range(n):
+        turn, ratio, size = rng.uniform(0, np.pi), rng.uniform(0.5, 1.0), rng.uniform(3.0, 4.0)
+        u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        found.append(np.exp(-((np.hypot(u, v / ratio) / size) ** (1 / index))) + 0.003 * rng.standard_normal(x.shape))
+    return np.stack(found)
+
+
+def test_galaxies_of_another_shape_differ_in_their_morphology():
+    rng = np.random.default_rng(30)
+    sets = {"inverted": galaxies(16, rng, 1.0), "held_out": galaxies(16, rng, 1.0)}
+    right, wrong = (score(sets, galaxies(24, rng, index), galaxies=True) for index in (1.0, 1.4))
+    assert head(right, "morphology")["verdict"] == "no difference detected"
+    assert head(wrong, "morphology")["verdict"] == "different"
+    by_scale = {r["scale"]: r["verdict"] for r in wrong if r["statistic"] == "morphology"}
+    assert by_scale["concentration"] == "different"
+    assert "morphology of galaxies" in verdict(wrong).headline
+
+
+def test_features_of_an_image_see_what_no_statistic_does():
+    rng = np.random.default_rng(31)
+    ramp = np.linspace(-1, 1, 32)
+    inverted, held_out, samples = (gaussian_fields(n, rng, size=32) + ramp for n in (16, 16, 24))
+
+    def coarse(maps):
+        return maps.reshape(len(maps), 4, 8, 4, 8).mean(axis=(2, 4)).reshape(len(maps), -1)
+
+    sets = {"inverted": inverted, "held_out": held_out}
+    right, mirrored = (score(sets, maps, image_features=coarse) for maps in (samples, samples[..., ::-1]))
+    assert head(right, "image")["verdict"] == "no difference detected"
+    assert head(mirrored, "image")["verdict"] == "different"
+    assert head(mirrored, "joint")["verdict"] == "no difference detected"
+    assert {r["scale"] for r in mirrored if r["statistic"] == "image"} >= {"energy", "kid"}
+    with pytest.raises(InputError, match="AOD-IN25 image_features"):
+        score(sets, samples, image_features=lambda maps: maps)
