@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from astro_ood.report import words
+from astro_ood.report.axes import Into, panels, whole_figure
 from astro_ood.report.content import SYNTHETIC, FloatArray, Row
-from astro_ood.report.figures import Into, dots, panels, whole_figure
+from astro_ood.report.figures import dots
 from astro_ood.report.images import INK
 
 # Beyond so many floor standard deviations the axis is logarithmic.

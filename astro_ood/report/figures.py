@@ -6,17 +6,17 @@ they stay readable on a telephone. No text is parsed as mathematics: names and u
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from astro_ood.report import words
+from astro_ood.report.axes import TEXT, Into, log_ticks, panels, panels_of, place, plain_ticks, whole_figure
 from astro_ood.report.content import (
     HELD_OUT,
     INVERTED,
@@ -29,12 +29,9 @@ from astro_ood.report.content import (
     Pdf,
     Spectra,
 )
-from astro_ood.report.images import COLOUR_MAP, INK, MUTED, PAPER, RULE, colour_scale
+from astro_ood.report.images import COLOUR_MAP, INK, MUTED, PAPER, colour_scale
 
-# axes of the caller's; or what makes a figure: matplotlib's, or ``pyplot.figure``, whose figures a notebook shows
-Into = Callable[..., Figure] | Axes | Sequence[Axes]
-WIDTH = 4.7
-_TEXT, _SMALL = 9.5, 8.5
+_SMALL = 8.5
 # line colour (Okabe-Ito), text colour (the same hue, darker), line style
 _STYLES: dict[str, tuple[str, str, Any]] = {
     HELD_OUT: (INK, INK, "-"),
@@ -70,14 +67,14 @@ def spectra_figure(spectra: Spectra, into: Into = Figure) -> Figure:
             _curve(lower, name, k, differences[name])
     upper.set(yscale="log")
     _ylabel(upper, "P(k)", spectra.power_unit)
-    _log_ticks(upper, "y")
+    log_ticks(upper, "y")
     _floor(lower, k, np.asarray(spectra.floor, dtype=np.float64), differences.values())
     lower.set_ylabel(f"Δ ln P from {_short(base)}", parse_math=False)
     stacked = upper.get_shared_x_axes().joined(upper, lower)
     for axes in (lower,) if stacked else (upper, lower):
         axes.set(xscale="log", xlim=(k[0] / 1.04, k[-1] * 1.04))
         axes.set_xlabel(f"k [{words.unit(spectra.k_unit)}]", parse_math=False)
-        _log_ticks(axes, "x")
+        log_ticks(axes, "x")
     if stacked:
         upper.tick_params(labelbottom=False)
     _label_ends(upper, ends)
@@ -107,8 +104,8 @@ def pdf_figure(pdf: Pdf, unit: str, log: bool, into: Into = Figure) -> Figure:
     quantity = f"log₁₀ (value / {words.unit(unit) or 'unit'})" if log else _quantity("value", unit)
     axes.set_xlabel(quantity, parse_math=False)
     axes.set_ylabel("density" + (" [per dex]" if log else f" [1 / {words.unit(unit)}]" if unit else ""), parse_math=False)
-    _plain_ticks(axes, "x")
-    _log_ticks(axes, "y")
+    plain_ticks(axes, "x")
+    log_ticks(axes, "y")
     _legend(axes, [name for name, _ in _ordered(pdf.density)])
     return whole_figure(axes)
 
@@ -130,9 +127,9 @@ def latents_figure(k: FloatArray, inverted: FloatArray, proposed: FloatArray, in
     axes.set_ylim(min(low, 0.4), max(high, 2.5))
     axes.set_xlabel("k [cycles/pixel]")
     axes.set_ylabel("power of the latents")
-    _log_ticks(axes, "x")
-    _log_ticks(axes, "y")
-    _place(axes, [(value, label, _style_of(name)[1]) for label, (value, name) in ends.items()] + [(1.0, "white noise", MUTED)])
+    log_ticks(axes, "x")
+    log_ticks(axes, "y")
+    place(axes, [(value, label, _style_of(name)[1]) for label, (value, name) in ends.items()] + [(1.0, "white noise", MUTED)])
     return whole_figure(axes)
 
 
@@ -142,22 +139,22 @@ def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
     times = words.medians(card)["times"]
     groups = [(f"t₀ = {words.number(float(t), 4)}", [(r["split"], r["round_trip"].get(t)) for r in card.rows]) for t in times]
     groups.append(("latents", [(r["split"], r.get("latent_error")) for r in card.rows]))
-    for place, (_, points) in enumerate(groups):
+    for at, (_, points) in enumerate(groups):
         values = np.array([np.nan if words.finite(v) is None else 100 * float(v) for _, v in points])
         # Points stand apart in a fixed zigzag: chance would move them from one run to the next.
         offset = ((np.arange(len(values)) * 0.618) % 1 - 0.5) * 0.5
         held = np.array([split != "inverted" for split, _ in points])
         for mask, name, marker in ((~held, INVERTED, "o"), (held, HELD_OUT, "D")):
-            axes.plot(place + offset[mask], values[mask], marker, ms=4.2, mfc=PAPER, mec=_line(name), mew=1.3, ls="none")
+            axes.plot(at + offset[mask], values[mask], marker, ms=4.2, mfc=PAPER, mec=_line(name), mew=1.3, ls="none")
         if np.isfinite(values).any():
-            axes.plot([place - 0.33, place + 0.33], [np.nanmedian(values)] * 2, color=INK, lw=1.8)
+            axes.plot([at - 0.33, at + 0.33], [np.nanmedian(values)] * 2, color=INK, lw=1.8)
     axes.set_yscale("log")
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.xaxis.set_major_locator(FixedLocator(list(range(len(groups)))))
     axes.set_xticklabels([label for label, _ in groups])
     axes.set_ylabel("error [% of standard deviation]")
     axes.grid(visible=False, axis="x")
-    _log_ticks(axes, "y")
+    log_ticks(axes, "y")
     axes.set_title("circles: inverted    diamonds: held out    bar: median", fontsize=_SMALL, color=MUTED, loc="left")
     return whole_figure(axes)
 
@@ -189,8 +186,8 @@ def novelty_figure(
     axes.set_xlabel(label)
     axes.set_ylabel("share of maps [%]")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
-    _plain_ticks(axes, "x")
-    _plain_ticks(axes, "y")
+    plain_ticks(axes, "x")
+    plain_ticks(axes, "y")
     _legend(axes, [HELD_OUT, SYNTHETIC])
     return whole_figure(axes)
 
@@ -205,46 +202,12 @@ def colour_bar(low: float, high: float, unit: str, log: bool, into: Into = Figur
     axes.set_xscale("log" if log else "linear")
     axes.set_xlim(grid[0], grid[-1])
     axes.yaxis.set_major_locator(NullLocator())
-    _log_ticks(axes, "x") if log else _plain_ticks(axes, "x")
-    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=_TEXT, length=3)
+    log_ticks(axes, "x") if log else plain_ticks(axes, "x")
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=TEXT, length=3)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_xlabel(_quantity("value", unit) + (", logarithmic scale" if log else ""), fontsize=_TEXT, color=INK, parse_math=False)
+    axes.set_xlabel(_quantity("value", unit) + (", logarithmic scale" if log else ""), fontsize=TEXT, color=INK, parse_math=False)
     return whole_figure(axes)
-
-
-def panels_of(into: Into, height: float, width: float = WIDTH, **grid: Any) -> NDArray[Any]:
-    """Axes to draw in, as an array of two dimensions: those of the caller, or new ones in a figure of its making."""
-    panels = _figure(height, width, into).subplots(**grid) if callable(into) else into
-    return np.atleast_2d(np.asarray(panels, dtype=object))
-
-
-def panels(into: Into, height: float, **grid: Any) -> list[Axes]:
-    """The same in the style of the curves, one after the other."""
-    return [_style(axes) for axes in panels_of(into, height, **grid).flat]
-
-
-def _figure(height: float, width: float = WIDTH, make: Callable[..., Figure] = Figure) -> Figure:
-    return make(figsize=(width, height), layout="constrained", facecolor=PAPER)
-
-
-def whole_figure(axes: Axes) -> Figure:
-    """The whole figure that axes are in, be they in a part of it."""
-    return axes.figure.figure
-
-
-def _style(axes: Axes) -> Axes:
-    axes.set_facecolor(PAPER)
-    axes.grid(visible=True, which="major", color=RULE, lw=0.7)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(MUTED)
-    axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=_TEXT, width=0.8)
-    axes.tick_params(which="minor", length=2)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(fontsize=_TEXT, color=INK)
-    return axes
 
 
 def _style_of(name: str) -> tuple[str, str, Any]:
@@ -282,44 +245,14 @@ def _floor(axes: Axes, k: FloatArray, sd: FloatArray, differences: Any) -> None:
     values = np.concatenate([2.3 * sd, *(np.abs(d) for d in differences)])
     reach = float(np.nanmax(values, initial=0.1)) * 1.08
     axes.set_ylim(-reach, reach)
-    _plain_ticks(axes, "y")
+    plain_ticks(axes, "y")
     axes.text(
         0.015, 0.03, "grey: ±1 and ±2 floor sd", transform=axes.transAxes, fontsize=_SMALL, color=MUTED, ha="left", va="bottom"
     )
 
 
 def _label_ends(axes: Axes, ends: Mapping[str, float]) -> None:
-    _place(axes, [(value, _short(name), _style_of(name)[1]) for name, value in ends.items()])
-
-
-def _place(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Names at the right border, at the height of their curves' ends, moved apart where they would overlap."""
-    known = [(value, text, colour) for value, text, colour in labels if math.isfinite(value)]
-    gap = 1.25 * _TEXT / 72 * axes.figure.dpi / axes.get_window_extent().height
-    pixels = [axes.transData.transform((axes.get_xlim()[1], value))[1] for value, _, _ in known]
-    wanted = [float(axes.transAxes.inverted().transform((0, p))[1]) for p in pixels]
-    order = sorted(range(len(known)), key=lambda i: wanted[i])
-    heights = np.clip([wanted[i] for i in order], 0.0, 1.0)
-    for _ in range(50):
-        for i in range(1, len(heights)):
-            lack = gap - (heights[i] - heights[i - 1])
-            if lack > 0:
-                heights[i - 1] -= lack / 2
-                heights[i] += lack / 2
-        heights += max(0.0, -heights.min(initial=0.0)) - max(0.0, heights.max(initial=1.0) - 1.0)
-    for i, height in zip(order, heights, strict=True):
-        _, text, colour = known[i]
-        axes.annotate(
-            text,
-            (1, height),
-            (6, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="center",
-            fontsize=_TEXT,
-            color=colour,
-            parse_math=False,
-        )
+    place(axes, [(value, _short(name), _style_of(name)[1]) for name, value in ends.items()])
 
 
 def _legend(axes: Axes, names: Sequence[str]) -> None:
@@ -332,7 +265,7 @@ def _legend(axes: Axes, names: Sequence[str]) -> None:
         bbox_to_anchor=(-0.02, 1.0),
         ncols=3,
         frameon=False,
-        fontsize=_TEXT,
+        fontsize=TEXT,
         handlelength=1.7,
         columnspacing=1.2,
         borderaxespad=0.1,
@@ -357,19 +290,3 @@ def _quantity(name: str, unit: str) -> str:
 
 def _ylabel(axes: Axes, name: str, unit: str) -> None:
     axes.set_ylabel(f"{name} [{words.unit(unit)[:40]}]" if unit else name, parse_math=False)
-
-
-def _plain_ticks(axes: Axes, which: str) -> None:
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: words.number(0.0 if abs(x) < 1e-12 else x, 3)))
-
-
-def _log_ticks(axes: Axes, which: str) -> None:
-    """Decades, and 2 and 5 where there are few of them, without mathematical typesetting."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = axis.get_view_interval()
-    decades = math.log10(high / low) if low > 0 else 1.0
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: words.number(x, 2)))
-    axis.set_minor_formatter(NullFormatter())

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astro_ood.report import words
+from astro_ood.report.axes import Into, log_ticks, panels, place, plain_ticks, whole_figure
 from astro_ood.report.comparison import ComparedRun
 from astro_ood.report.content import SYNTHETIC
-from astro_ood.report.figures import Into, _log_ticks, _place, _plain_ticks, panels, whole_figure
 from astro_ood.report.images import INK, MUTED
 
 # line colours (Okabe & Ito) with those of text, the same hue but darker; then line styles, so that 35 runs stay apart
@@ -60,10 +60,10 @@ def ratio_figure(runs: Sequence[ComparedRun], into: Into = Figure) -> Figure:
     axes.set(xscale="log", xlim=(k[0] / 1.06, k[-1] * 1.06), ylim=(-reach, reach))
     axes.set_xlabel(f"k [{words.unit(spectra[0].k_unit)}]", parse_math=False)
     axes.set_ylabel("ln (P synthetic / P real)")
-    _plain_ticks(axes, "y")
-    _log_ticks(axes, "x")
+    plain_ticks(axes, "y")
+    log_ticks(axes, "x")
     axes.set_title("grey: ±2 floor sd", fontsize=8.5, color=MUTED, loc="left")
-    _place(axes, [(c[-1], _label(run), _style(run.index)[1]) for run, c in zip(runs, curves, strict=True)])
+    place(axes, [(c[-1], _label(run), _style(run.index)[1]) for run, c in zip(runs, curves, strict=True)])
     return whole_figure(axes)
 
 
