@@ -49,6 +49,7 @@ STATISTICS = {
     "scattering": "wavelet scattering",
     "morphology": "morphology of galaxies: concentration, asymmetry, Gini, M20",
     "scatter": "scatter of all these between maps",
+    "correlation": "correlations of all these over maps",
     "joint": "distances between the sets",
     "image": "distances between the sets in image features",
     "novelty_nn": "novelty: distance to the nearest real map",

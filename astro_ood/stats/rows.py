@@ -15,6 +15,7 @@ from scipy.stats import t as student
 
 from astro_ood.stats._arrays import BoolArray, FloatArray
 from astro_ood.stats.conditional import Comparison
+from astro_ood.stats.correlation import CorrelationComparison
 from astro_ood.stats.features import Feature
 from astro_ood.stats.novelty import Novelty
 from astro_ood.stats.setresult import SetComparison
@@ -52,7 +53,13 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
     return [head, *_scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)]
 
 
-def set_rows(statistic: str, result: SetComparison, p_adjusted: float, n_tests: int) -> list[Row]:
+def set_rows(
+    statistic: str,
+    result: SetComparison | CorrelationComparison,
+    p_adjusted: float,
+    n_tests: int,
+    unit: str,
+) -> list[Row]:
     """The row of all distances together, then one a distance; the floor of a distance is its mean between sets of real maps."""
     enough = _enough(result.n_real, result.n_effective, result.p_min, n_tests)
     worst = int(np.argmin(result.p_adjusted))
@@ -70,14 +77,14 @@ def set_rows(statistic: str, result: SetComparison, p_adjusted: float, n_tests: 
     adjusted = np.minimum(1.0, result.p_adjusted * (p_adjusted / result.p_any))
     words = [_word(float(p), large=False, enough=enough) for p in adjusted]
     numbers = {"value": result.value, "p": result.p, "p_adjusted": adjusted}
-    units = ["of standardised features"] * len(words)
+    units = [unit] * len(words)
     return [head, *_scale_rows(statistic, list(result.statistics), result, numbers, words, units)]
 
 
 def _scale_rows(
     statistic: str,
     scales: Sequence[str | float],
-    result: Comparison | SetComparison,
+    result: Comparison | SetComparison | CorrelationComparison,
     numbers: Mapping[str, FloatArray],
     verdicts: Sequence[str],
     units: Sequence[str],

@@ -6,7 +6,7 @@ those maps, not that the maps are typical.
 
 One row without scale per statistic carries its p-value, one row per scale the max-T p-value of that scale. The family that
 Holm's correction covers is the list of statistics of one set: the field statistics of `features`, the scatter of all of them between
-maps, the distances between the sets as wholes, and the nearest neighbours in pixels and in scattering coefficients. Baselines are judged in the same way, each as a family of its
+maps, their correlations, the distances between the sets as wholes, and the nearest neighbours in pixels and in scattering coefficients. Baselines are judged in the same way, each as a family of its
 own.
 """
 
@@ -15,15 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from astro_ood._log import Progress
 from astro_ood._random import stream
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, as_stack
 from astro_ood.stats.conditional import Comparison, compare
+from astro_ood.stats.correlation import CorrelationComparison, compare_correlations
 from astro_ood.stats.features import Feature, features, joined
 from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import Novelty, novelty
@@ -34,8 +36,8 @@ from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
 from astro_ood.stats.testing import holm, partitions
 
-# Field statistics, their scatter, the distances between sets, nearest neighbours in pixels and in scattering coefficients.
-FAMILY_SIZE = 11
+# Field statistics, their scatter and correlations, the distances between sets, nearest neighbours in pixels and in scattering coefficients.
+FAMILY_SIZE = 12
 ImageFeatures = Callable[[FloatArray], ArrayLike]
 # Vectors of images are long: distances that need their covariance or discriminants, or count neighbours, are left out.
 SET_STATISTICS = {"joint": STATISTICS, "image": ("energy", "mmd_gaussian", "mmd_rq", "kid", "sliced")}
@@ -70,6 +72,16 @@ class _Design:
         """Of the inverted and of the held-out maps."""
         held_out = fingerprints(self.reference, self.pixel_scale) if self.held_out else None
         return fingerprints(self.inverted, self.pixel_scale), held_out
+
+    @property
+    def null(self) -> dict[str, Any]:
+        """What comparisons of whole sets need for their null, but for the inverted maps."""
+        return {
+            "n_effective": None if self.held_out else self.n_effective,
+            "units_real": self.regions_reference,
+            "units_inverted": self.regions if self.held_out else None,
+            "n_permutations": 100 * FAMILY_SIZE,
+        }
 
     @property
     def several_regions(self) -> ArrayLike | None:
@@ -200,12 +212,11 @@ def _score_set(
             kind=feature.kind,
             n_permutations=design.n_permutations,
         )
-    whole = {
-        kind: _distances(
-            kind, real.vectors[kind], vectors, behind.vectors[kind], design, stream(design.seed, f"validate {name} {kind}")
-        )
-        for kind, vectors in own.vectors.items()
+    whole: dict[str, SetComparison | CorrelationComparison] = {
+        "correlation": _correlations(own.features, real.features, behind.features, design, name)
     }
+    for kind, vectors in own.vectors.items():
+        whole[kind] = _distances(kind, real.vectors[kind], vectors, behind.vectors[kind], design, name)
     rng = stream(design.seed, f"validate {name} novelty")
     regions = design.several_regions
     found = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
@@ -224,7 +235,8 @@ def _score_set(
     for statistic, result in comparisons.items():
         rows += comparison_rows(statistic, own.features[statistic], result, adjusted[statistic], n_tests)
     for statistic, distances in whole.items():
-        rows += set_rows(statistic, distances, adjusted[statistic], n_tests)
+        unit = "rms difference of coefficients" if statistic == "correlation" else "of standardised features"
+        rows += set_rows(statistic, distances, adjusted[statistic], n_tests, unit)
     rows += novelty_rows(found, p_near, adjusted["near"], near_min, n_tests, rng)
     rows += fingerprint_rows(prints, p_print, adjusted["print"], near_min, n_tests, rng)
     sizes = {
@@ -236,23 +248,35 @@ def _score_set(
     return [{"set": name, **row, **sizes} for row in rows]
 
 
-def _distances(
-    kind: str, real: FloatArray, own: FloatArray, behind: FloatArray, design: _Design, rng: np.random.Generator
-) -> SetComparison:
+def _distances(kind: str, real: FloatArray, own: FloatArray, behind: FloatArray, design: _Design, name: str) -> SetComparison:
     """Distances between sets of vectors."""
-    some = np.unique(np.linspace(0, len(own) - 1, MOST_SAMPLES).astype(int))
     return compare_sets(
         real,
-        own[some],
-        rng,
+        own[_some(own)],
+        stream(design.seed, f"validate {name} {kind}"),
         inverted=behind if design.held_out else None,
-        n_effective=None if design.held_out else design.n_effective,
-        # without parents: a mixture has none, and the heaviest in its place makes the p too small
-        units_real=design.regions_reference,
-        units_inverted=design.regions if design.held_out else None,
         statistics=SET_STATISTICS[kind],
-        n_permutations=100 * FAMILY_SIZE,
+        # without parents: a mixture has none, and the heaviest in its place makes the p too small
+        **design.null,
     )
+
+
+def _correlations(
+    own: Mapping[str, Feature], real: Mapping[str, Feature], behind: Mapping[str, Feature], design: _Design, name: str
+) -> CorrelationComparison:
+    """Correlations over maps between the columns of the field statistics."""
+    sets = [{k: feature.values for k, feature in found.items() if feature.kind == "mean"} for found in (real, own, behind)]
+    return compare_correlations(
+        sets[0],
+        {statistic: values[_some(values)] for statistic, values in sets[1].items()},
+        stream(design.seed, f"validate {name} correlation"),
+        inverted=sets[2] if design.held_out else None,
+        **design.null,
+    )
+
+
+def _some(values: FloatArray) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, len(values) - 1, MOST_SAMPLES).astype(np.intp))
 
 
 def _embedded(maps: FloatArray, image_features: ImageFeatures) -> FloatArray:

@@ -31,6 +31,7 @@ _NAMES = {
     "scattering": "wavelet scattering",
     "morphology": "morphology of galaxies",
     "scatter": "scatter of the statistics between maps",
+    "correlation": "correlations of the statistics over maps",
     "joint": "set as a whole",
     "image": "image features",
     "novelty_nn": "distance to the nearest real map",
@@ -40,7 +41,7 @@ _KINDS = {
     "one-point statistics": ("pdf", "moments"),
     "two-point statistics": ("spectrum",),
     "structure (increments, phases, morphology)": ("increments", "bispectrum", "excursion", "scattering", "morphology"),
-    "the variety of maps": ("scatter", "novelty_scattering"),
+    "the variety of maps": ("scatter", "correlation", "novelty_scattering"),
 }
 
 
@@ -132,7 +133,12 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
     worst = max(bad, key=_floors)
     where = worst["scale"]
     if statistic in ("joint", "image"):
-        return f"fails as a set{' of image features' if statistic == 'image' else ''}: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
+        kind = " of image features" if statistic == "image" else ""
+        return f"fails as a set{kind}: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
+    if statistic == "correlation":
+        worst = max(bad, key=lambda row: float(row["value"]) / max(row["floor"], 1e-9))
+        off = f"coefficients of {_listed([row['scale'] for row in bad])} differ by up to {worst['value']:.2f} (rms)"
+        return f"fails in the {_NAMES[statistic]}: {off}, between sets of real maps by {worst['floor']:.2f} (p {_p(head)})"
     if statistic == "scatter":
         much = f"{'too much' if worst['value'] > 0 else 'too little'} in {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
     else:
