@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource as resource_usage
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +26,14 @@ from astro_ood._log import logger
 from astro_ood._resources import resource
 from astro_ood.config import Config
 from astro_ood.errors import ConfigError, InputError, ModelError, RunError
-from astro_ood.maps import FileSummary, Readout, Stretch, inspect
+from astro_ood.maps import FileSummary, inspect
 from astro_ood.maps.batch import FieldBatch
 from astro_ood.stores import RunLock
 
 if TYPE_CHECKING:
     from astro_ood.diffusion.denoiser import Denoiser
     from astro_ood.diffusion.frame import Frame
+    from astro_ood.stages import Selection
 
 MOST_INVERTED = 64
 _EVENTS = re.compile(r"^error (AOD-\w+ .*)$", re.MULTILINE)
@@ -103,32 +106,29 @@ def _describe(s: FileSummary) -> str:
 
 @dataclass(frozen=True)
 class _Opened:
-    """Maps (those to invert first, and their number) as they are read, and the network that they meet."""
+    """The maps of a run as their records, and the network that they meet."""
 
-    readout: Readout
-    n_inverted: int
-    batch: FieldBatch
+    maps: Selection
     model: Denoiser
     frame: Frame
 
-    @property
+    @cached_property
     def pilot(self) -> NDArray[np.float32]:
         """Some maps as the network sees them."""
         from astro_ood.diffusion.probe import pilot_rows
 
-        return self.frame.to_network(self.batch.x[pilot_rows(self.n_inverted)])
+        maps = self.maps
+        found = dict(maps.reading.again([maps.images[i] for i in pilot_rows(maps.n_inverted)]))
+        return self.frame.to_network(FieldBatch.from_maps([found[i] for i in sorted(found)], maps.stretch).x)
 
 
 def _open(config: Config) -> _Opened:
     from astro_ood.diffusion.frame import Frame
-    from astro_ood.stages import read
+    from astro_ood.stages import select
     from astro_ood.stages.common import network
 
-    readout, maps, n_inverted = read(config)
-    batch = FieldBatch.from_maps(maps, Stretch.fit(maps[:n_inverted], config.data.stretch))
-    model = network(config)
-    frame = Frame.of(model, batch.x.shape[1:], config.data.channels, config.data.fit)
-    return _Opened(readout, n_inverted, batch, model, frame)
+    maps, model = select(config), network(config)
+    return _Opened(maps, model, Frame.of(model, maps.images[0].shape, config.data.channels, config.data.fit))
 
 
 def check_config(config: Config) -> Iterator[str]:
@@ -144,19 +144,20 @@ def check_config(config: Config) -> Iterator[str]:
 
     parse_tolerance(config.inversion.tolerance)
     found = _open(config)
-    model, n, n_inverted = found.model, len(found.batch), found.n_inverted
+    model, maps = found.model, found.maps
+    n, n_inverted = len(maps.images), maps.n_inverted
     settings = config.inversion
     for t_0 in (*(settings.check_t_0 or ()), settings.t_0):
         preset = configured(config, model, t_0)
     check_shards(n, settings.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
-    for _, message in found.readout.skipped:
+    for _, message in maps.readout.skipped:
         yield f"skipped: {message}"
-    for note in found.readout.notes:
+    for note in maps.readout.notes:
         yield f"note: {note}"
     c, h, w = found.frame.shape
     channels = "" if c == 1 else f"{c} channels, "
-    yield f"maps: {n_inverted} to invert, {n - n_inverted} held out, {channels}{h} x {w} pixels, unit {found.batch.unit or 'none'}"
+    yield f"maps: {n_inverted} to invert, {n - n_inverted} held out, {channels}{h} x {w} pixels, unit {maps.images[0].unit or 'none'}"
     if not found.frame.trivial:
         yield f"network sees: {' x '.join(str(n) for n in found.frame.network_shape)} (channels {config.data.channels}, fit {config.data.fit})"
     yield f"network: {model.name}, sha256 {model.sha256[:12]}, on {model.device}, {model.execution.precision}"
@@ -179,7 +180,7 @@ def plan_config(config: Config) -> Iterator[str]:
     from astro_ood.stages.common import configured
 
     found = _open(config)
-    model, n = found.model, len(found.batch)
+    model, n = found.model, len(found.maps.images)
     settings, memory = config.inversion, resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
     preset = configured(config, model)
     if config.probes:
@@ -200,7 +201,7 @@ def plan_config(config: Config) -> Iterator[str]:
         total += calls * seconds
         more = f" (+ {extra} for errors, of {sum(estimated)})" if extra else ""
         yield f"{stage}: {n_maps} maps, {each} evaluations each{more}, {calls} network calls in {shards} jobs, about {_duration(calls * seconds)} in all"
-    maps, latents = found.batch.x[0].nbytes, found.pilot[0].nbytes
+    maps, latents = 4 * math.prod(found.frame.shape), found.pilot[0].nbytes
     size = n * (2 * maps + latents) + config.proposal.n * (maps + latents)
     yield f"disk: about {size / 1e6:.1f} MB in {config.run}, before compression"
     after = resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss

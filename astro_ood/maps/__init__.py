@@ -8,7 +8,8 @@ from astro_ood.maps.core import Map
 from astro_ood.maps.export import write_fits
 from astro_ood.maps.files import resolve
 from astro_ood.maps.inspection import FileSummary, inspect
-from astro_ood.maps.readers import Readout, collect, read_map, read_maps
+from astro_ood.maps.readers import Reading, Readout, collect, read_map, read_maps
+from astro_ood.maps.record import Record
 from astro_ood.maps.split import split_regions
 from astro_ood.maps.stretch import Stretch
 from astro_ood.maps.synthetic import gaussian_field
@@ -17,7 +18,9 @@ __all__ = [
     "FieldBatch",
     "FileSummary",
     "Map",
+    "Reading",
     "Readout",
+    "Record",
     "Stretch",
     "collect",
     "gaussian_field",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood.errors import InputError
 from astro_ood.maps.files import check_budget
+from astro_ood.maps.planes import Planes, chunk_of, take
 from astro_ood.maps.raw import Entry, RawArray, listing
 from astro_ood.maps.units import parse_unit
 
@@ -30,7 +33,16 @@ def read_npy(path: Path, where: str, *, max_bytes: int) -> RawArray:
     if found < promised:
         raise InputError("IN02", where, f"truncated: header promises {promised} bytes of data, file has {found}", "write it again")
     check_budget(promised, max_bytes, where, "IN10")
-    return RawArray(np.load(path, allow_pickle=False), "", "", {}, (Entry("", "image", shape, str(dtype)),))
+    planes = Planes(shape, dtype, partial(_read_npy, path, where))
+    return RawArray(planes, "", "", {}, (Entry("", "image", shape, str(dtype)),))
+
+
+def _read_npy(path: Path, where: str, start: int, stop: int) -> NDArray[Any]:
+    """Some planes; the file is mapped for a moment only, because pages of a mapped file count as memory."""
+    try:
+        return np.array(take(np.load(path, mmap_mode="r", allow_pickle=False), start, stop))
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError("IN02", where, f"cannot be read ({' '.join(str(error).split())[:120]})", "write it again") from None
 
 
 def read_zarr(path: Path, where: str, dataset: str | None, *, max_bytes: int, notes: list[str]) -> RawArray:
@@ -56,12 +68,16 @@ def read_zarr(path: Path, where: str, dataset: str | None, *, max_bytes: int, no
     check_budget(math.prod(node.shape) * node.dtype.itemsize, max_bytes, label, "IN37")
     if node.nchunks_initialized < node.nchunks:
         notes.append(f"IN36 {label}: {node.nchunks - node.nchunks_initialized} chunks are absent and read as {node.fill_value}")
+    unit = next((parse_unit(node.attrs[key]) for key in ("unit", "units", "UNIT") if key in node.attrs), "")
+    planes = Planes(node.shape, node.dtype, partial(_read_zarr, node, label), chunk_of(node))
+    return RawArray(planes, name, unit, {}, entries)
+
+
+def _read_zarr(node: Any, label: str, start: int, stop: int) -> NDArray[Any]:
     try:
-        values = np.asarray(node[...])
+        return take(node, start, stop)
     except Exception as error:
         raise InputError("IN36", label, f"cannot be read ({type(error).__name__})", "write it again") from None
-    unit = next((parse_unit(node.attrs[key]) for key in ("unit", "units", "UNIT") if key in node.attrs), "")
-    return RawArray(values, name, unit, {}, entries)
 
 
 def _entries(node: Any) -> tuple[Entry, ...]:

@@ -8,7 +8,8 @@ before anything is fitted, since two neighbouring patches are not independent.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,9 +99,30 @@ class Map:
         return self.scale if self.scale is not None else pixel_scale(self.header)
 
     @property
+    def n_nonpositive(self) -> int:
+        """Number of pixels that have no logarithm."""
+        return int(np.count_nonzero(~(self.data > 0)))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of shape and values: equal for exact copies."""
         return hashlib.sha256(repr(self.shape).encode() + np.ascontiguousarray(self.data).tobytes()).hexdigest()
+
+    def scaled(self, factor: float, unit: str) -> Map:
+        """In another unit."""
+        return replace(self, data=self.data * self.data.dtype.type(factor), unit=unit)
+
+    @classmethod
+    def stacked(cls, group: Sequence[Map], region: str) -> Map:
+        """One image whose channels are the maps of a group; it carries the WCS of the first."""
+        masks = [m.mask for m in group if m.mask is not None]
+        return replace(
+            group[0],
+            data=np.concatenate([m.data for m in group]),
+            name=" + ".join(m.name for m in group),
+            region=region,
+            mask=np.any(masks, axis=0) if masks else None,
+        )
 
     def _repr_html_(self) -> str:
         good = self.data[np.isfinite(self.data)]

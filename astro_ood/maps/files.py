@@ -38,6 +38,7 @@ _SIGNATURES = (
     (b"\x80\x04", "Python pickle"),
     (b"\x80\x02", "Python pickle"),
 )
+_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz", ".bz2", ".h5", ".hdf5", ".he5", ".hdf", ".npy", ".zarr"}
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -63,6 +64,14 @@ def resolve(path: PathLike) -> Path:
     if not inner or not target.is_relative_to(root):
         raise InputError("IN38", text, "does not name a file inside the package", "write package:NAME/path/of/file")
     return target
+
+
+def stem_of(path: PathLike) -> str:
+    """Name of a file without its suffixes."""
+    file = Path(str(path).rpartition(":")[2] if str(path).startswith("package:") else path)
+    while file.suffix.lower() in _SUFFIXES:
+        file = file.with_suffix("")
+    return file.name
 
 
 def check_regular(path: Path, where: str) -> int:

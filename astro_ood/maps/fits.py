@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +22,12 @@ from astro_ood.maps import tiled
 from astro_ood.maps.files import check_budget, compression, open_stream
 from astro_ood.maps.fitsheader import BLOCK, Hdu, scan
 from astro_ood.maps.healpix import read_table
+from astro_ood.maps.planes import Planes
 from astro_ood.maps.raw import RawArray, listing
 from astro_ood.maps.units import parse_unit
+
+_SINGLE = (8, 16, -32)
+"""BITPIX of what float32 holds without loss."""
 
 
 def read_fits(
@@ -44,15 +50,23 @@ def read_fits(
             label = f"{where}[{chosen.label}]"
             n_values = chosen.n_bytes if chosen.kind == "healpix" else math.prod(chosen.shape) * abs(chosen.bitpix) // 8
             check_budget(max(n_values, chosen.n_bytes), max_bytes, label, "IN10")
-            header, data = _bytes(stream, chosen)
+            header = _header(stream, chosen)
+            # an image that lies open in its file is read plane by plane, when it is needed
+            content = None if chosen.kind == "image" and not packed else b"".join(_blocks(stream, chosen))
+            _verify(header, _blocks(stream, chosen) if content is None else [content], chosen.cards, label, strict, notes)
         except (EOFError, OSError, zlib.error) as error:
             raise InputError("IN02", where, f"cannot be read to its end ({error})", "download it again") from None
-    _verify(header, data, chosen.cards, label, strict, notes)
     entries = tuple(h.entry for h in hdus if h.kind != "empty")
-    if chosen.kind == "healpix":
-        return read_table(_decode(header, data, chosen, label, notes), chosen, label, column, entries, max_bytes, notes)
-    values = _image(data, chosen, label) if chosen.kind == "image" else np.asarray(_decode(header, data, chosen, label, notes))
-    return RawArray(values, chosen.label, parse_unit(chosen.cards.get("BUNIT")), chosen.cards, entries)
+    if content is None:
+        planes = _planes(path, chosen, label)
+    elif chosen.kind == "healpix":
+        return read_table(_decode(header, content, chosen, label, notes), chosen, label, column, entries, max_bytes, notes)
+    else:
+        image = (
+            _image(content, chosen, label) if chosen.kind == "image" else np.asarray(_decode(header, content, chosen, label, notes))
+        )
+        planes = Planes.of(image)
+    return RawArray(planes, chosen.label, parse_unit(chosen.cards.get("BUNIT")), chosen.cards, entries)
 
 
 def select(hdus: list[Hdu], wanted: int | str | None, where: str) -> Hdu:
@@ -85,19 +99,41 @@ def _named(hdus: list[Hdu], wanted: int | str) -> list[Hdu]:
     return [h for h in found if str(h.cards.get("EXTVER", 1)) == version.strip()] if version else found
 
 
-def _bytes(stream: IO[bytes], hdu: Hdu) -> tuple[bytes, bytes]:
+def _header(stream: IO[bytes], hdu: Hdu) -> bytes:
     stream.seek(hdu.header_start)
-    header = stream.read(hdu.start - hdu.header_start)
-    data = stream.read(-(-hdu.n_bytes // BLOCK) * BLOCK)
-    return header, data
+    return stream.read(hdu.start - hdu.header_start)
+
+
+def _blocks(stream: IO[bytes], hdu: Hdu) -> Iterator[bytes]:
+    """Data of an HDU, some megabytes at a time."""
+    stream.seek(hdu.start)
+    left = -(-hdu.n_bytes // BLOCK) * BLOCK
+    while left and (block := stream.read(min(left, 1024 * BLOCK))):
+        left -= len(block)
+        yield block
+
+
+def _planes(path: Path, hdu: Hdu, where: str) -> Planes:
+    _scale(hdu, where)
+    dtype = np.dtype(np.float32 if hdu.bitpix in _SINGLE else np.float64)
+    n_bytes = math.prod(hdu.shape[-2:]) * abs(hdu.bitpix) // 8
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        try:
+            with path.open("rb") as file:
+                file.seek(hdu.start + start * n_bytes)
+                data = file.read((stop - start) * n_bytes)
+            return _image(data, replace(hdu, shape=(stop - start, *hdu.shape[-2:])), where)
+        except (OSError, ValueError) as error:
+            raise InputError("IN02", where, f"cannot be read to its end ({error})", "download it again") from None
+
+    return Planes(hdu.shape, dtype, read)
 
 
 def _image(data: bytes, hdu: Hdu, where: str) -> NDArray[Any]:
     values: NDArray[Any] = np.frombuffer(data, np.dtype(hdu.dtype).newbyteorder(">"), math.prod(hdu.shape)).reshape(hdu.shape)
-    scale, zero, blank = _number(hdu, "BSCALE", 1.0, where), _number(hdu, "BZERO", 0.0, where), hdu.cards.get("BLANK")
-    if scale == 0:
-        raise InputError("IN08", where, "invalid header card BSCALE=0", "correct the header")
-    single = hdu.bitpix in (8, 16, -32)
+    scale, zero = _scale(hdu, where)
+    blank, single = hdu.cards.get("BLANK"), hdu.bitpix in _SINGLE
     if hdu.bitpix < 0:
         native: NDArray[Any] = values.astype(np.float32 if single else np.float64)
         return native if (scale, zero) == (1, 0) else native * native.dtype.type(scale) + native.dtype.type(zero)
@@ -106,6 +142,14 @@ def _image(data: bytes, hdu: Hdu, where: str) -> NDArray[Any]:
     if isinstance(blank, int):
         scaled[values == blank] = np.nan
     return scaled.astype(np.float32) if single else scaled
+
+
+def _scale(hdu: Hdu, where: str) -> tuple[float, float]:
+    """BSCALE and BZERO."""
+    scale, zero = _number(hdu, "BSCALE", 1.0, where), _number(hdu, "BZERO", 0.0, where)
+    if scale == 0:
+        raise InputError("IN08", where, "invalid header card BSCALE=0", "correct the header")
+    return scale, zero
 
 
 def _number(hdu: Hdu, key: str, default: float, where: str) -> float:
@@ -135,13 +179,16 @@ def _decode(header: bytes, data: bytes, hdu: Hdu, where: str, notes: list[str]) 
     return values
 
 
-def _verify(header: bytes, data: bytes, cards: dict[str, Any], where: str, strict: bool, notes: list[str]) -> None:
+def _verify(header: bytes, data: Iterable[bytes], cards: dict[str, Any], where: str, strict: bool, notes: list[str]) -> None:
     """Compare DATASUM and CHECKSUM, where there are any, with the bytes."""
-    padded = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
-    total = ones_sum(padded)
     stated = str(cards.get("DATASUM", "")).strip()
-    bad = [f"DATASUM={stated}, data give {total}"] if stated and stated != str(total) else []
     checksum = str(cards.get("CHECKSUM", "")).strip()
+    if not stated and not checksum:
+        return
+    total = 0
+    for block in data:
+        total = ones_sum(block.ljust(-(-len(block) // BLOCK) * BLOCK, b"\0"), total)
+    bad = [f"DATASUM={stated}, data give {total}"] if stated and stated != str(total) else []
     if checksum and checksum != "0" * 16 and ones_sum(header, total) not in (0, 0xFFFFFFFF):
         bad.append("CHECKSUM does not match")
     if bad and strict:

@@ -7,13 +7,18 @@ file: all three are refused. A data set can be far larger than its file, so its 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood.errors import InputError
 from astro_ood.maps.files import check_budget
+from astro_ood.maps.planes import Planes, chunk_of, take
 from astro_ood.maps.raw import Entry, RawArray, listing
 from astro_ood.maps.units import parse_unit
 
@@ -30,33 +35,42 @@ def read_hdf5(path: Path, where: str, dataset: str | None, *, max_bytes: int) ->
         IN14 several data sets, IN33 links out of the file, IN34 no such data set, IN35 not real, IN36 damaged or unknown filter, IN37 over
         budget.
     """
+    with _opened(path, where) as file:
+        entries = _entries(file)
+        name = dataset if dataset is not None else _only(entries, where)
+        node = _node(file, name, where, entries, max_bytes)
+        unit = next((parse_unit(_text(node.attrs[key])) for key in ("unit", "units", "UNIT", "BUNIT") if key in node.attrs), "")
+        # opened anew for each block: nothing has to be closed by whoever walks over the planes
+        planes = Planes(node.shape, node.dtype, partial(_read, path, where, name, max_bytes), chunk_of(node))
+    return RawArray(planes, name.strip("/"), unit, {}, entries)
+
+
+def _read(path: Path, where: str, name: str, max_bytes: int, start: int, stop: int) -> NDArray[Any]:
+    with _opened(path, where) as file:
+        node = _node(file, name, where, (), max_bytes)
+        try:
+            return take(node, start, stop)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError("IN36", f"{where}[{name}]", f"cannot be read ({_short(error)})", "download it again") from None
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[Any]:
     import h5py
 
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file fails in any call
         raise InputError("IN36", where, f"damaged HDF5 file ({_short(error)})", "download it again") from None
-    with file:
-        try:
-            return _read(file, where, dataset, max_bytes)
-        except InputError:
-            raise
-        except Exception as error:  # a damaged file fails in any call
-            raise InputError("IN36", where, f"damaged HDF5 file ({_short(error)})", "download it again") from None
 
 
-def _read(file: Any, where: str, dataset: str | None, max_bytes: int) -> RawArray:
-    entries = _entries(file)
-    name = dataset if dataset is not None else _only(entries, where)
+def _node(file: Any, name: str, where: str, entries: tuple[Entry, ...], max_bytes: int) -> Any:
     node = _open(file, name, where, entries)
-    label = f"{where}[{name}]"
-    _check(node, label, max_bytes)
-    try:
-        values = node[()]
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError("IN36", label, f"cannot be read ({_short(error)})", "download it again") from None
-    unit = next((parse_unit(_text(node.attrs[key])) for key in ("unit", "units", "UNIT", "BUNIT") if key in node.attrs), "")
-    return RawArray(np.asarray(values), name.strip("/"), unit, {}, entries)
+    _check(node, f"{where}[{name}]", max_bytes)
+    return node
 
 
 def _text(value: Any) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from astro_ood.errors import InputError
 from astro_ood.maps.files import check_budget
 from astro_ood.maps.fitsheader import Hdu
+from astro_ood.maps.planes import Planes
 from astro_ood.maps.raw import Entry, RawArray
 from astro_ood.maps.units import parse_unit
 from astro_ood.maps.wcs import Cards
@@ -73,7 +74,7 @@ def read_table(
     label = hdu.label if len(names) == 1 else f"{hdu.label}/{name}"
     order = "RING" if ordering == "RING" else "NESTED"
     frame = frame_name(str(hdu.cards.get("COORDSYS", "")))
-    return RawArray(to_faces(values, order), label, unit, hdu.cards, entries, nside, order, frame)
+    return RawArray(Planes.of(to_faces(values, order)), label, unit, hdu.cards, entries, nside, order, frame)
 
 
 def frame_name(text: str) -> str:

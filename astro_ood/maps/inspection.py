@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from astro_ood.errors import InputError
 from astro_ood.maps.core import as_float
 from astro_ood.maps.files import MAX_BYTES, PathLike, resolve, sniff
+from astro_ood.maps.images import Plateau, is_spectral, outside_sky
 from astro_ood.maps.raw import squeeze
-from astro_ood.maps.readers import is_spectral, note_plateau, outside_sky, read_raw
+from astro_ood.maps.readers import read_raw
 from astro_ood.maps.wcs import wcs_cards
 
 PATCHES = (64, 32, 16)
@@ -82,13 +83,15 @@ def inspect(
     notes: list[str] = []
     raw = read_raw(path, hdu, dataset, max_bytes=max_bytes, strict=strict, notes=notes)
     where = f"{path}[{raw.label}]" if raw.label else str(path)
-    values = as_float(raw.values if raw.nside else squeeze(raw.values, where, notes), where)
+    values = as_float((raw.planes if raw.nside else squeeze(raw.planes, where, notes)).values, where)
     outside = None if raw.nside else outside_sky(raw, wcs_cards(raw.header, where, notes), where, notes)
     good = values[np.isfinite(values) if outside is None else np.isfinite(values) & ~outside]
     if good.size < 2 or good.min() == good.max():
         raise InputError("IN18", where, "no variance: all pixels are equal or missing, cannot normalise", "check the file")
     positive = good[good > 0]
-    at_maximum = note_plateau(good, where, notes)
+    plateau = Plateau()
+    plateau.add(good)
+    at_maximum = plateau.note(where, notes)
     axis0 = _axis0(values, raw.nside)
     if axis0 == "maps" and is_spectral(raw):
         notes.append(f"IN15 {where}: the planes are channels of a spectrum and see the same sky; neighbours share a region")
@@ -98,7 +101,7 @@ def inspect(
         label=raw.label,
         alternatives=[str(entry) for entry in raw.entries],
         shape=values.shape,
-        dtype=str(raw.values.dtype),
+        dtype=str(raw.planes.dtype),
         unit=raw.unit,
         finite_fraction=good.size / values.size,
         minimum=float(good.min()),

@@ -8,6 +8,7 @@ never divided between the inverted and the held-out set.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -80,12 +81,12 @@ def _grid(ny: int, nx: int, blocks: int) -> tuple[int, int]:
     return min(pairs, key=lambda p: (abs(p[0] * p[1] - blocks), abs(math.log(ny * p[1] / (nx * p[0])))))
 
 
-def usable(maps: list[Map], nan: str, where: str, notes: list[str]) -> list[Map]:
-    """Maps after the policy for missing pixels; constant maps are dropped where others remain.
+def usable(maps: Iterable[Map], nan: str, where: str, notes: list[str]) -> Iterator[Map]:
+    """Yield maps after the policy for missing pixels; constant maps are dropped where others remain.
 
     Parameters
     ----------
-    maps : list of Map
+    maps : iterable of Map
         Missing pixels are masked.
     nan : {"drop", "error", "fill", "mask"}
         Drop the maps that hold any, refuse them, replace them by the median of the map, or keep them masked.
@@ -93,30 +94,31 @@ def usable(maps: list[Map], nan: str, where: str, notes: list[str]) -> list[Map]
     Raises
     ------
     InputError
-        IN17 where none is left, IN18 where none has any variance.
+        IN17 where none is left, IN18 where none has any variance: both at the end.
     """
     if nan not in NAN_POLICIES:
         raise InputError("IN17", where, f"nan={nan!r}", f"choose among {', '.join(NAN_POLICIES)}")
-    varied = [m for m in maps if _varies(m)]
+    n, varied, gaps, first = 0, 0, 0, ""
+    for image in maps:
+        n += 1
+        if not _varies(image):
+            continue
+        varied += 1
+        missing = image.mask is not None and bool(image.mask.any())
+        gaps, first = gaps + missing, first or (image.name if missing else "")
+        if not missing or nan in ("fill", "mask"):
+            yield _filled(image) if nan == "fill" else image
     if not varied:
         raise InputError("IN18", where, "no variance: all pixels are equal or missing, cannot normalise", "check the file")
-    gaps = [m for m in varied if m.mask is not None and m.mask.any()]
     if gaps and nan == "error":
-        raise InputError(
-            "IN17", where, f"{len(gaps)} of {len(varied)} maps hold NaN, first {gaps[0].name}", "choose nan: drop, fill or mask"
-        )
-    if nan == "fill":
-        kept = [_filled(m) for m in varied]
-    else:
-        kept = varied if nan == "mask" else [m for m in varied if m.mask is None or not m.mask.any()]
-    if not kept:
-        raise InputError("IN17", where, f"NaN in each of {len(varied)} maps, none is left", "choose a smaller patch, or nan: fill")
-    if len(varied) < len(maps):
-        notes.append(f"IN18 {where}: {len(maps) - len(varied)} of {len(maps)} maps without variance dropped")
+        raise InputError("IN17", where, f"{gaps} of {varied} maps hold NaN, first {first}", "choose nan: drop, fill or mask")
+    if gaps == varied and nan == "drop":
+        raise InputError("IN17", where, f"NaN in each of {varied} maps, none is left", "choose a smaller patch, or nan: fill")
+    if varied < n:
+        notes.append(f"IN18 {where}: {n - varied} of {n} maps without variance dropped")
     if gaps:
         done = {"drop": "dropped", "fill": "filled with the median", "mask": "kept with a mask"}[nan]
-        notes.append(f"IN17 {where}: {len(gaps)} of {len(varied)} maps with NaN {done}")
-    return kept
+        notes.append(f"IN17 {where}: {gaps} of {varied} maps with NaN {done}")
 
 
 def _varies(image: Map) -> bool:

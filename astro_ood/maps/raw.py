@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
 from astro_ood.errors import InputError
+from astro_ood.maps.planes import Planes
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class RawArray:
-    """Values of one array, with the header and the notes of its reading.
+    """One array, with what its header says.
 
     Parameters
     ----------
-    values : ndarray, shape (..., H, W), or (12, nside, nside) for HEALPix
+    planes : Planes, shape (..., H, W), or (12, nside, nside) for HEALPix
     label : str
         HDU or data set.
     unit : str
@@ -46,7 +45,7 @@ class RawArray:
         ``"galactic"``, ``"icrs"``, ``"ecliptic"`` or ``""``.
     """
 
-    values: NDArray[Any]
+    planes: Planes
     label: str
     unit: str
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -56,15 +55,15 @@ class RawArray:
     frame: str = ""
 
 
-def squeeze(values: NDArray[Any], where: str, notes: list[str]) -> NDArray[Any]:
+def squeeze(planes: Planes, where: str, notes: list[str]) -> Planes:
     """Drop axes of length 1 in front of the image axes (IN16 for what is no image)."""
-    if values.ndim > 2 and 1 in values.shape[:-2]:
-        kept = tuple(n for n in values.shape[:-2] if n > 1) + values.shape[-2:]
-        notes.append(f"IN15 {where}: shape {values.shape} squeezed to {kept}")
-        values = values.reshape(kept)
-    if values.ndim < 2 or min(values.shape[-2:]) <= 1:
-        raise InputError("IN16", where, f"shape {values.shape} is no image", "a map needs two axes of at least 16 pixels")
-    return values
+    shape = planes.shape
+    if planes.ndim > 2 and 1 in shape[:-2]:
+        planes = planes.reshape(*(n for n in shape[:-2] if n > 1))
+        notes.append(f"IN15 {where}: shape {shape} squeezed to {planes.shape}")
+    if planes.ndim < 2 or min(planes.shape[-2:]) <= 1:
+        raise InputError("IN16", where, f"shape {planes.shape} is no image", "a map needs two axes of at least 16 pixels")
+    return planes
 
 
 def listing(entries: tuple[Entry, ...]) -> str:

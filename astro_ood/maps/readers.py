@@ -1,54 +1,171 @@
 """Maps from files of any format.
 
-A file becomes a `RawArray` (its format's reader), the array becomes whole images (`images`), images become patches
-(`astro_ood.maps.patches`). Nothing is guessed silently: where a file holds several arrays, or a cube, the caller says what is meant; what
-was accepted, dropped or skipped comes back as notes for the report.
+A file becomes a `RawArray` (its format's reader), the array becomes whole images (`astro_ood.maps.images`), images become patches
+(`astro_ood.maps.patches`), one file and a few planes of it at a time. What was accepted, dropped or skipped comes back as notes for the
+report. A `Reading` may be walked over again: so a run keeps `Record`s of its maps only, and reads the pixels when it wants them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Generic, Literal
 
 from astro_ood._log import Progress
 from astro_ood.errors import InputError
-from astro_ood.maps.core import Map, as_float
-from astro_ood.maps.files import MAX_BYTES, PathLike, resolve, sniff
-from astro_ood.maps.healpix import face_cards, frame_name, pixel_side
+from astro_ood.maps.channels import cropped
+from astro_ood.maps.consistency import in_unit
+from astro_ood.maps.core import Map
+from astro_ood.maps.files import MAX_BYTES, PathLike, resolve, sniff, stem_of
+from astro_ood.maps.images import Axis0, Index, images
 from astro_ood.maps.patches import cut, usable
-from astro_ood.maps.raw import RawArray, squeeze
-from astro_ood.maps.units import parse_unit
-from astro_ood.maps.wcs import Cards, off_sky, wcs_cards
+from astro_ood.maps.raw import RawArray
+from astro_ood.maps.record import Item, Place, Record
 
-Axis0 = Literal["maps", "channels", "slice"]
-Index = int | Sequence[int]
-FILES_ARE_REGIONS = 4
-PLATEAU = 0.01
-_SPECTRAL = ("FREQ", "VELO", "VOPT", "VRAD", "WAVE", "AWAV", "ENER", "WAVN", "ZOPT", "BETA", "FELO")
-_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz", ".bz2", ".h5", ".hdf5", ".he5", ".hdf", ".npy", ".zarr"}
+OnError = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
-class Readout:
+class Readout(Generic[Item]):
     """What was read from a list of files.
 
     Parameters
     ----------
-    maps : list of Map
+    maps : list of Map, or of Record
     skipped : list of (file, message)
         Files that could not be used (``on_error="skip"``).
     notes : list of str
         Accepted oddities and counts of dropped maps, one line each, with their code.
     """
 
-    maps: list[Map]
+    maps: list[Item]
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Files, and how disjoint patches are taken from them.
+
+    Parameters
+    ----------
+    files : sequence of paths
+    patch : int or None
+        Side of a patch in pixels; None keeps whole images.
+    crop : int, optional
+        Cut the patches to sides that are multiples of so many pixels.
+    axis0 : {"maps", "channels", "slice"}, optional
+        What the first axis of a cube counts: maps, channels of one map, or planes of which `slice` picks one.
+    nan : {"drop", "error", "fill", "mask"}
+        Patches with missing pixels are dropped and counted, refused, filled with their median, or kept with a mask.
+    hdu, dataset, unit, slice, frame, strict, max_bytes
+        As in `read_map`.
+    """
+
+    files: Sequence[PathLike]
+    patch: int | None = 64
+    _: KW_ONLY
+    crop: int | None = None
+    hdu: int | str | None = None
+    dataset: str | None = None
+    unit: str | None = None
+    axis0: Axis0 | None = None
+    slice: Index | None = None
+    frame: str | None = None
+    nan: str = "drop"
+    strict: bool = False
+    max_bytes: int = MAX_BYTES
+
+    def maps(self, file: int, notes: list[str]) -> Iterator[Map]:
+        """Yield the maps of the file with this number, as their pixels are read; `notes` are complete when the last one was taken.
+
+        Raises
+        ------
+        InputError
+            Whatever is wrong with the file; some of it is known only at its end.
+        """
+        path, stem = self.files[file], self._stems[file]
+        raw = read_raw(path, self.hdu, self.dataset, max_bytes=self.max_bytes, strict=self.strict, notes=notes)
+        given: dict[str, Any] = {"unit": self.unit, "axis0": self.axis0, "index": self.slice, "frame": self.frame}
+        whole = images(raw, str(path), stem, **given, notes=notes, n_files=len(self.files))
+        patches = usable((p for m in whole for p in cut(m, self.patch)), self.nan, str(path), notes)
+        return patches if self.crop is None else (cropped(m, self.crop) for m in patches)
+
+    def collect(self, keep: Callable[[Map, Place], Item], on_error: OnError = "raise") -> Readout[Item]:
+        """Read all files once, and keep of each map what `keep` makes of it.
+
+        Regions are the base face of a HEALPix map, the plane of a stack, the file where there are four or more, else about eight blocks
+        of neighbouring patches per file.
+
+        Parameters
+        ----------
+        keep : callable
+            From a map and its place.
+        on_error : {"raise", "skip"}
+            Whether a bad file ends the reading or is recorded.
+        """
+        if not self.files:
+            raise InputError("IN40", "inputs", "no file given", "name at least one file")
+        found: list[Item] = []
+        out: Readout[Item] = Readout(found)
+        with Progress("read", len(self.files), "file") as progress:
+            for file, path in enumerate(self.files):
+                notes: list[str] = []
+                try:
+                    found.extend([keep(image, (file, i)) for i, image in enumerate(self.maps(file, notes))])
+                except InputError as error:
+                    if on_error == "raise":
+                        raise
+                    out.skipped.append((str(path), str(error)))
+                out.notes.extend(notes)
+                progress.advance()
+        if not found:
+            raise InputError(
+                "IN40", "inputs", f"none of {len(self.files)} files can be used, first: {out.skipped[0][1]}", "correct them"
+            )
+        return replace(out, maps=_unique(found, out.notes))
+
+    def again(self, images: Sequence[Record]) -> Iterator[tuple[int, Map]]:
+        """Read recorded images once more; yield their number in `images` and themselves, in the order of the files.
+
+        Each comes in the unit of its record. One of several channels comes with the last of them; until then, the others wait.
+
+        Raises
+        ------
+        InputError
+            IN41 where a map is no longer what was recorded; what `maps` raises.
+        """
+        number_of = {part.place: i for i, image in enumerate(images) for part in image.parts}
+        waiting: dict[int, dict[Place, Map]] = {}
+        for record, found in self._again(part for image in images for part in image.parts):
+            i = number_of[record.place]
+            image, channels = images[i], waiting.setdefault(i, {})
+            channels[record.place] = in_unit(found, image.unit)
+            if len(channels) == len(image.parts):
+                del waiting[i]
+                ordered = [channels[part.place] for part in image.parts]
+                yield i, Map.stacked(ordered, image.region) if image.channels else ordered[0]
+
+    def _again(self, records: Iterable[Record]) -> Iterator[tuple[Record, Map]]:
+        for file, wanted in groupby(sorted(records, key=attrgetter("place")), key=lambda record: record.place[0]):
+            numbered = enumerate(self.maps(file, []))
+            for record in wanted:
+                image = next((m for i, m in numbered if i == record.place[1]), None)
+                if image is None or image.digest != record.digest:
+                    problem = f"map {record.name} is no longer what it was when the file was read first"
+                    raise InputError("IN41", str(self.files[file]), problem, "run it again when nothing writes to the file")
+                yield record, image
+
+    @cached_property
+    def _stems(self) -> list[str]:
+        stems = [stem_of(path) for path in self.files]
+        count = Counter(stems)
+        return [stem if count[stem] == 1 else f"{stem}#{i}" for i, stem in enumerate(stems)]
 
 
 def read_map(
@@ -101,11 +218,12 @@ def read_map(
     """
     notes = [] if notes is None else notes
     raw = read_raw(path, hdu, dataset, max_bytes=max_bytes, strict=strict, notes=notes)
-    found = images(raw, str(path), unit=unit, axis0=axis0, index=slice, frame=frame, notes=notes)
+    found = list(images(raw, str(path), stem_of(path), unit=unit, axis0=axis0, index=slice, frame=frame, notes=notes))
     if len(found) != 1:
         what = "base faces" if raw.nside else "planes"
         raise InputError("IN15", path, f"{len(found)} {what}, not one map", "choose one with slice, or use read_maps")
-    return usable(cut(found[0], None), "mask", str(path), [])[0]
+    (image,) = usable(cut(found[0], None), "mask", str(path), [])
+    return image
 
 
 def read_maps(paths: PathLike | Sequence[PathLike], patch: int | None = 64, **options: Any) -> list[Map]:
@@ -114,64 +232,20 @@ def read_maps(paths: PathLike | Sequence[PathLike], patch: int | None = 64, **op
 
 
 def collect(
-    paths: PathLike | Sequence[PathLike],
-    patch: int | None = 64,
-    *,
-    hdu: int | str | None = None,
-    dataset: str | None = None,
-    unit: str | None = None,
-    axis0: Axis0 | None = None,
-    slice: Index | None = None,  # noqa: A002
-    frame: str | None = None,
-    nan: str = "drop",
-    on_error: Literal["raise", "skip"] = "raise",
-    strict: bool = False,
-    max_bytes: int = MAX_BYTES,
-) -> Readout:
+    paths: PathLike | Sequence[PathLike], patch: int | None = 64, *, on_error: OnError = "raise", **options: Any
+) -> Readout[Map]:
     """Disjoint patches of files, with what was skipped and noted.
 
     Parameters
     ----------
     paths : path or sequence of paths
-    patch : int or None
-        Side of a patch in pixels; None keeps whole images.
-    axis0 : {"maps", "channels", "slice"}, optional
-        What the first axis of a cube counts: maps, channels of one map, or planes of which `slice` picks one.
-    nan : {"drop", "error", "fill", "mask"}
-        Patches with missing pixels are dropped and counted, refused, filled with their median, or kept with a mask.
+    patch, options
+        As in `Reading`.
     on_error : {"raise", "skip"}
         Whether a bad file ends the reading or is recorded.
-    hdu, dataset, unit, slice, frame, strict, max_bytes
-        As in `read_map`.
-
-    Returns
-    -------
-    Readout
-        Regions: the base face of a HEALPix map, the plane of a stack, the file where there are four or more, else about eight blocks of
-        neighbouring patches per file.
     """
     files = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not files:
-        raise InputError("IN40", "inputs", "no file given", "name at least one file")
-    out = Readout([])
-    with Progress("read", len(files), "file") as progress:
-        for path, stem in zip(files, _stems(files), strict=True):
-            notes: list[str] = []
-            try:
-                raw = read_raw(path, hdu, dataset, max_bytes=max_bytes, strict=strict, notes=notes)
-                whole = images(raw, str(path), unit=unit, axis0=axis0, index=slice, frame=frame, notes=notes, stem=stem)
-                whole = _named(raw, whole, stem, len(files))
-                note_plateau(raw.values[np.isfinite(raw.values)], str(path), notes)
-                out.maps.extend(usable([p for m in whole for p in cut(m, patch)], nan, str(path), notes))
-            except InputError as error:
-                if on_error == "raise":
-                    raise
-                out.skipped.append((str(path), str(error)))
-            out.notes.extend(notes)
-            progress.advance()
-    if not out.maps:
-        raise InputError("IN40", "inputs", f"none of {len(files)} files can be used, first: {out.skipped[0][1]}", "correct them")
-    return replace(out, maps=_unique(out.maps, out.notes))
+    return Reading(files, patch, **options).collect(lambda image, _: image, on_error)
 
 
 def read_raw(
@@ -197,133 +271,12 @@ def read_raw(
     return read_zarr(file, where, dataset, max_bytes=max_bytes, notes=notes)
 
 
-def images(
-    raw: RawArray,
-    where: str,
-    *,
-    unit: str | None,
-    axis0: Axis0 | None,
-    index: Index | None,
-    frame: str | None,
-    notes: list[str],
-    stem: str = "",
-) -> list[Map]:
-    """Whole images of an array: one, the planes of a stack, or the base faces of a HEALPix map."""
-    source = f"{where}[{raw.label}]" if raw.label else where
-    spelled = _unit(raw, unit, source, notes)
-    if frame is not None and not frame_name(frame):
-        raise InputError("IN29", source, f"unknown frame {frame!r}", "choose galactic, icrs or ecliptic")
-    if raw.nside:
-        return _faces(raw, source, spelled, index, frame_name(frame or "") or raw.frame, notes)
-    cards = wcs_cards(raw.header, source, notes)
-    values = _plane(squeeze(raw.values, source, notes), index, axis0, source)
-    outside = outside_sky(raw, cards, source, notes)
-    name = stem or _stem(where)
-    if values.ndim == 2 or axis0 == "channels":
-        return [_map(values, spelled, name, source, cards, outside)]
-    return [_map(plane, spelled, f"{name}:m{i:04d}", f"{source}[{i}]", cards, outside) for i, plane in enumerate(values)]
-
-
-def outside_sky(raw: RawArray, cards: Cards, where: str, notes: list[str]) -> NDArray[np.bool_] | None:
-    """Pixels (H, W) where an all-sky projection has no sky: files put zeros there, which are no measurements."""
-    outside = off_sky(cards, raw.values.shape[-2:])
-    if outside is not None:
-        notes.append(f"IN17 {where}: {outside.mean():.1%} of the pixels lie outside the sky of the projection, taken as missing")
-    return outside
-
-
-def note_plateau(values: NDArray[Any], where: str, notes: list[str]) -> float:
-    """Fraction of the pixels at the maximum; a note where it looks like saturation."""
-    fraction = float(np.mean(values == values.max(initial=-np.inf))) if values.size else 0.0
-    if fraction > PLATEAU:
-        notes.append(f"IN20 {where}: {fraction:.1%} of the pixels are at the maximum, probably saturated")
-    return fraction
-
-
-def is_spectral(raw: RawArray) -> bool:
-    """Whether the planes of a cube are channels of a spectrum: neighbours that see the same sky."""
-    return str(raw.header.get("CTYPE3", "")).strip().upper().startswith(_SPECTRAL)
-
-
-def _plane(values: NDArray[Any], index: Index | None, axis0: Axis0 | None, where: str) -> NDArray[Any]:
-    if values.ndim > 2 and index is not None:
-        try:
-            values = values[tuple(index) if isinstance(index, Sequence) else int(index)]
-        except IndexError:
-            raise InputError("IN15", where, f"slice={index} outside of shape {values.shape}", "planes are counted from 0") from None
-    if values.ndim == 2:
-        return values
-    if values.ndim == 3 and axis0 in ("maps", "channels"):
-        return values
-    kind = "cube" if values.ndim == 3 else f"{values.ndim}-dimensional array"
-    remedy = "say axis0: maps, axis0: channels, or slice: N" if values.ndim == 3 else f"give {values.ndim - 2} numbers as slice"
-    raise InputError("IN15", where, f"a {kind} of shape {values.shape}, not one map", remedy)
-
-
-def _map(values: NDArray[Any], unit: str, name: str, source: str, cards: Cards, missing: Any = None, **more: Any) -> Map:
-    data = as_float(values if values.ndim == 3 else values[None], source)
-    bad = np.asarray(~np.isfinite(data).all(axis=0))
-    bad = bad if missing is None else bad | missing
-    return Map(data, unit, name, source=source, header=cards, mask=bad if bad.any() else None, **more)
-
-
-def _faces(raw: RawArray, source: str, unit: str, index: Index | None, frame: str, notes: list[str]) -> list[Map]:
-    if not frame:
-        notes.append(f"IN29 {source}: the frame of the coordinates is not stated, maps have no WCS; say frame: galactic or icrs")
-    chosen = range(12) if index is None else [index if isinstance(index, int) else index[0]]
-    if not all(0 <= face < 12 for face in chosen):
-        raise InputError("IN15", source, f"slice={index}: a HEALPix map has the base faces 0 to 11", "correct slice")
-    side = pixel_side(raw.nside)
-    return [
-        _map(
-            raw.values[f],
-            unit,
-            f"face-{f:02d}",
-            f"{source}[{f}]",
-            face_cards(f, raw.nside, frame),
-            region=f"face-{f:02d}",
-            scale=(side, side),
-        )
-        for f in chosen
-    ]
-
-
-def _named(raw: RawArray, whole: list[Map], stem: str, n_files: int) -> list[Map]:
-    """Names that are unique over the files, and the regions that a whole file decides."""
-    if raw.nside:
-        return whole if n_files == 1 else [replace(m, name=f"{stem}:{m.name}") for m in whole]
-    if len(whole) > 1 and is_spectral(raw):
-        return [replace(m, region=f"{stem}:s{i * 8 // len(whole)}") for i, m in enumerate(whole)]
-    if len(whole) > 1:
-        return [replace(m, region=m.name) for m in whole]
-    return [replace(m, region=stem if n_files >= FILES_ARE_REGIONS else "") for m in whole]
-
-
-def _unit(raw: RawArray, given: str | None, source: str, notes: list[str]) -> str:
-    unit = parse_unit(given) if given is not None else ""
-    if unit and raw.unit and unit != raw.unit:
-        notes.append(f"IN22 {source}: unit {raw.unit!r} of the file replaced by {unit!r}")
-    return unit or raw.unit
-
-
-def _unique(maps: list[Map], notes: list[str]) -> list[Map]:
+def _unique(maps: list[Item], notes: list[str]) -> list[Item]:
     """Drop exact copies: a map in both sets would pass for a perfect sample."""
-    first: dict[str, Map] = {}
+    first: dict[str, Item] = {}
     copies = [m.name for m in maps if first.setdefault(m.digest, m) is not m]
     if copies:
         notes.append(
             f"IN39 {len(copies)} exact copies of other maps dropped: {', '.join(copies[:5])}" + (" ..." if len(copies) > 5 else "")
         )
     return list(first.values())
-
-
-def _stem(path: PathLike) -> str:
-    file = Path(str(path).rpartition(":")[2] if str(path).startswith("package:") else path)
-    while file.suffix.lower() in _SUFFIXES:
-        file = file.with_suffix("")
-    return file.name
-
-
-def _stems(paths: Sequence[PathLike]) -> list[str]:
-    stems = [_stem(path) for path in paths]
-    return [stem if stems.count(stem) == 1 else f"{stem}#{i}" for i, stem in enumerate(stems)]

@@ -13,20 +13,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from astro_ood.errors import ConfigError, InputError
-from astro_ood.maps.core import Map
+from astro_ood.maps.record import Item
 
 INVERTED_FACES = (0, 2, 5, 7, 8, 10)
 _FACE = re.compile(r"face-(\d\d)$")
 
 
 def split_regions(
-    maps: Sequence[Map], inverted: Sequence[str] | None = None, *, max_inverted: int | None = None, min_held_out: int = 1
+    maps: Sequence[Item],
+    inverted: Sequence[str] | None = None,
+    *,
+    max_inverted: int | None = None,
+    min_held_out: int = 1,
 ) -> tuple[list[int], list[int]]:
     """Indices of the inverted and of the held-out maps.
 
     Parameters
     ----------
-    maps : sequence of Map
+    maps : sequence of Map or Record
     inverted : sequence of str, optional
         Regions to invert; by default every second one in natural order, and six of the twelve faces of a HEALPix map.
     max_inverted : int, optional
@@ -56,7 +60,7 @@ def split_regions(
     return (inside if max_inverted is None else _thin(maps, inside, max(2, max_inverted))), outside
 
 
-def _default(maps: Sequence[Map], regions: list[str]) -> list[str]:
+def _default(maps: Sequence[Item], regions: list[str]) -> list[str]:
     faces = [_FACE.match(region) for region in regions]
     if all(faces):
         return [region for region, face in zip(regions, faces, strict=True) if face and int(face[1]) in INVERTED_FACES]
@@ -64,7 +68,8 @@ def _default(maps: Sequence[Map], regions: list[str]) -> list[str]:
 
 
 def _known(inverted: Sequence[str], regions: list[str]) -> set[str]:
-    unknown = [name for name in inverted if name not in regions]
+    known = set(regions)
+    unknown = [name for name in inverted if name not in known]
     if unknown:
         shown = ", ".join(regions[:24]) + (" ..." if len(regions) > 24 else "")
         raise ConfigError("CF40", "inverted", f"unknown regions {', '.join(unknown[:8])}", f"choose among {shown}")
@@ -73,24 +78,28 @@ def _known(inverted: Sequence[str], regions: list[str]) -> set[str]:
 
 def _order(regions: set[str]) -> list[str]:
     """Natural order: b2 before b10."""
-    return sorted(regions, key=lambda region: [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", region)])
+    # words and numbers alternate, and a tuple is the smallest key
+    return sorted(regions, key=lambda region: tuple(int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+)", region))))
 
 
-def _thin(maps: Sequence[Map], inside: list[int], limit: int) -> list[int]:
+def _thin(maps: Sequence[Item], inside: list[int], limit: int) -> list[int]:
     """At most `limit` maps: the same number from each region where it has them, evenly spaced within it."""
-    groups = [[i for i in inside if maps[i].region == region] for region in _order({maps[i].region for i in inside})]
-    quota = [0] * len(groups)
-    while sum(quota) < min(limit, len(inside)):
+    members: dict[str, list[int]] = {}
+    for i in inside:
+        members.setdefault(maps[i].region, []).append(i)
+    groups = [members[region] for region in _order(set(members))]
+    quota, left = [0] * len(groups), min(limit, len(inside))
+    while left:
         for k, group in enumerate(groups):
-            if quota[k] < len(group) and sum(quota) < limit:
-                quota[k] += 1
+            if left and quota[k] < len(group):
+                quota[k], left = quota[k] + 1, left - 1
     picked = [
         group[j] for group, n in zip(groups, quota, strict=True) for j in np.linspace(0, len(group) - 1, n).round().astype(int)
     ]
     return sorted(picked)
 
 
-def _refuse_copies(maps: Sequence[Map], inside: list[int], outside: list[int]) -> None:
+def _refuse_copies(maps: Sequence[Item], inside: list[int], outside: list[int]) -> None:
     digests = {maps[i].digest: maps[i].name for i in inside}
     copies = [f"{maps[i].name} = {digests[d]}" for i in outside if (d := maps[i].digest) in digests]
     if copies:

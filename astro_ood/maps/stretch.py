@@ -9,7 +9,7 @@ fitted maps stay, and come back exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -23,6 +23,9 @@ from astro_ood.maps.core import Map
 Kind = Literal["linear", "log10", "asinh"]
 # far from underflow and overflow of float32
 _FLOAT32 = (1e-30, 1e30)
+MOST_VALUES = 2**23
+"""Pixels that the scale of asinh is computed from."""
+
 KINDS: tuple[Kind, ...] = ("linear", "log10", "asinh")
 
 
@@ -56,6 +59,9 @@ class Stretch:
     def fit(cls, maps: Iterable[Map | NDArray[Any]], kind: Kind = "linear", *, margin: float = 0.05) -> Stretch:
         """Stretch whose range holds all valid pixels, and `margin` of the range more at both ends.
 
+        The maps are looked at one by one. The scale of asinh, a robust spread, is exact for up to `MOST_VALUES` pixels; of more, it is
+        that of every second, every fourth, ... of them in the order of the maps (a relative error of about 0.05 %).
+
         Parameters
         ----------
         maps : iterable of Map or ndarray, or ndarray of shape (N, ...)
@@ -69,20 +75,35 @@ class Stretch:
         InputError
             IN18 for constant data, IN19 for values <= 0 under log10, IN23 for units that cannot be converted to that of the first map.
         """
+        where, low, high, sample = "stretch", math.inf, -math.inf, _Sample()
+        for name, values in _valid(maps):
+            where = name if where == "stretch" else where
+            if kind == "log10":
+                require_positive(values, name)
+            if kind == "asinh":
+                sample.add(values)
+            # NaN stays, and is refused
+            low = float(np.minimum(low, values.min(initial=math.inf)))
+            high = float(np.maximum(high, values.max(initial=-math.inf)))
+        scale = _softening(sample.values) if kind == "asinh" and low < high else 1.0
+        return cls.spanning(low, high, kind, scale=scale, margin=margin, where=where)
+
+    @classmethod
+    def spanning(
+        cls, low: float, high: float, kind: Kind = "linear", *, scale: float = 1.0, margin: float = 0.05, where: str = "stretch"
+    ) -> Stretch:
+        """Stretch whose range holds the physical values from `low` to `high`, and `margin` of the range more at both ends.
+
+        Raises
+        ------
+        InputError
+            IN18 unless `low` < `high`, naming `where`.
+        """
         if kind not in KINDS:
             raise InputError("IN19", "stretch", f"unknown kind {kind!r}", f"choose among {', '.join(KINDS)}")
-        items = list(maps)
-        if items and all(isinstance(item, Map) for item in items):
-            items = list(same_unit(cast("list[Map]", items)))
-        parts = [_valid(item, i) for i, item in enumerate(items)]
-        if kind == "log10":
-            for name, part in parts:
-                require_positive(part, name)
-        values = np.concatenate([part for _, part in parts]) if parts else np.empty(0)
-        if values.size == 0 or values.min() == values.max():
-            raise InputError("IN18", parts[0][0] if parts else "stretch", "no variance: cannot normalise", "check the maps")
-        scale = _softening(values) if kind == "asinh" else 1.0
-        ends = cls(kind, 0.0, 1.0, scale)._transform(np.array([values.min(), values.max()]))
+        if not low < high:
+            raise InputError("IN18", where, "no variance: cannot normalise", "check the maps")
+        ends = cls(kind, 0.0, 1.0, scale)._transform(np.array([low, high]))
         room = margin * float(ends[1] - ends[0])
         return cls(kind, float(ends[0]) - room, float(ends[1]) + room, scale)
 
@@ -143,14 +164,41 @@ class Stretch:
         return np.asarray(np.arcsinh(x / self.scale)) if self.kind == "asinh" else x
 
 
-def _valid(item: Map | NDArray[Any], index: int) -> tuple[str, NDArray[np.float64]]:
-    if not isinstance(item, Map):
-        return f"array {index}", np.asarray(item, np.float64).ravel()
-    data = item.data if item.mask is None else item.data[:, ~item.mask]
-    return item.name, np.asarray(data, np.float64).ravel()
+def _valid(maps: Iterable[Map | NDArray[Any]]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Name and unmasked pixels of each map, in the unit of the first."""
+    first: Map | None = None
+    for i, item in enumerate(maps):
+        if isinstance(item, Map):
+            first = first or item
+            image = same_unit([first, item])[1]
+            data = image.data if image.mask is None else image.data[:, ~image.mask]
+            yield image.name, np.asarray(data, np.float64).ravel()
+        else:
+            yield f"array {i}", np.asarray(item, np.float64).ravel()
+
+
+class _Sample:
+    """Every value that came, or every second, fourth, ... where they would be more than `MOST_VALUES`."""
+
+    def __init__(self) -> None:
+        self.stride, self.seen, self.kept = 1, 0, 0
+        self.parts: list[NDArray[np.float64]] = []
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        self.parts.append(values[-self.seen % self.stride :: self.stride].copy())
+        self.seen, self.kept = self.seen + values.size, self.kept + self.parts[-1].size
+        while self.kept > MOST_VALUES:
+            self.parts = [self.values[::2].copy()]
+            self.stride, self.kept = 2 * self.stride, self.parts[0].size
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        self.parts = [np.concatenate(self.parts)]
+        return self.parts[0]
 
 
 def _softening(values: NDArray[np.float64]) -> float:
     """Robust spread about the median: the noise of a map that is mostly empty."""
-    width = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    distance = values - np.median(values)
+    width = 1.4826 * float(np.median(np.abs(distance, out=distance), overwrite_input=True))
     return width if width > 0 else float(values.std())

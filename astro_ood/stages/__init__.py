@@ -6,9 +6,21 @@ network and the seed. Maps pass through inversion and decoding in blocks, so tha
 """
 
 from astro_ood.stages.common import check_shards
-from astro_ood.stages.fields import prepare, read
+from astro_ood.stages.fields import Selection, prepare, select
 from astro_ood.stages.latents import fit_prior, invert, probe
 from astro_ood.stages.report import evaluate, report
 from astro_ood.stages.samples import decode, propose
 
-__all__ = ["check_shards", "decode", "evaluate", "fit_prior", "invert", "prepare", "probe", "propose", "read", "report"]
+__all__ = [
+    "Selection",
+    "check_shards",
+    "decode",
+    "evaluate",
+    "fit_prior",
+    "invert",
+    "prepare",
+    "probe",
+    "propose",
+    "report",
+    "select",
+]
