@@ -190,8 +190,9 @@ def test_copies_are_found():
 
 def test_shifted_maps_fail():
     fields = gaussian_field(36, 32, -2.0, 0)
-    scores = ao.validate(fields[:12], 3 * fields[12:24], fields[24:], n_permutations=999)
+    scores = ao.validate(fields[:12], 3 * fields[12:24], fields[24:], n_permutations=999, baselines=())
     assert scores.status == "fails"
+    assert not scores.verdict.startswith("usable")
 
 
 @pytest.mark.parametrize(
