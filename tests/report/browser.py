@@ -90,6 +90,13 @@ class Browser:
         """Parameters of the events of some kinds since the page was opened."""
         return [e["params"] for e in self.events if e.get("method") in methods]
 
+    def assert_alone(self, path):
+        """All pictures shown, nothing but the file requested, and nothing complained of."""
+        assert self.js("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+        urls = {e["request"]["url"] for e in self.reported("Network.requestWillBeSent")}
+        assert {u for u in urls if not u.startswith("data:")} == {path.as_uri()}
+        assert self.reported("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded") == []
+
     def js(self, expression):
         """Value of a JavaScript expression in the page."""
         answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

@@ -34,3 +34,14 @@ class Document(HTMLParser):
 
     def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+def assert_well_formed(document):
+    """Every tag closed in order, one of each landmark, and no reference to nothing."""
+    assert document.faults == []
+    assert document.stack == []
+    assert [len(document.all(tag)) for tag in ("header", "nav", "main", "footer", "h1")] == [1] * 5
+    ids = [attrs["id"] for _, attrs in document.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for a in document.all("a") if a["href"].startswith("#")} <= set(ids)
+    assert {a["aria-labelledby"] for _, a in document.tags if "aria-labelledby" in a} <= set(ids)
