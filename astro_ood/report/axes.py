@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from astro_ood.report import words
-from astro_ood.report.images import INK, MUTED, PAPER, RULE
+from astro_ood.report.images import INK, MUTED, PAPER, RULE, TOLD
 
 # axes of the caller's; or what makes a figure: matplotlib's, or ``pyplot.figure``, whose figures a notebook shows
 Into = Callable[..., Figure] | Axes | Sequence[Axes]
@@ -53,6 +53,12 @@ def _style(axes: Axes) -> Axes:
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(fontsize=TEXT, color=INK)
     return axes
+
+
+def tell(axes: Axes, name: str, x: ArrayLike, y: ArrayLike, texts: Iterable[str]) -> None:
+    """Note what a reader should find who points at (x, y) in a page: the name of a set, and a text for each point."""
+    points = axes.scatter(x, y, visible=False, gid=TOLD)
+    points.set_urls([f"{name}: {text}" for text in texts])
 
 
 def place(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:

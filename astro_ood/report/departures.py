@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from astro_ood.report import words
-from astro_ood.report.axes import Into, panels, whole_figure
+from astro_ood.report.axes import Into, panels, tell, whole_figure
 from astro_ood.report.content import SYNTHETIC, FloatArray, Row
 from astro_ood.report.figures import dots
 from astro_ood.report.images import INK
@@ -32,6 +32,8 @@ def departures_figure(rows: Sequence[Row], statistic: str, into: Into = Figure) 
     for name in names:
         own = {str(row["scale"]): row for row in rows if row["statistic"] == statistic and row["set"] == name}
         value, low, high = (np.array([_in_floors(own.get(label), key) for label in labels]) for key in ("value", "low", "high"))
+        texts = (f"{label}, {words.signed(x)} floor sd" for label, x in zip(labels, value, strict=True))
+        tell(axes, name, value, np.arange(len(labels)), texts)
         dots(axes, name, value, np.arange(len(labels)), (low, high) if name == SYNTHETIC else None)
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.5)
     reach = max(2 * LINEAR, 1.3 * float(np.nanmax(np.abs(axes.dataLim.intervalx), initial=0.0)))

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from astro_ood.report import words
-from astro_ood.report.axes import TEXT, Into, log_ticks, panels, panels_of, place, plain_ticks, whole_figure
+from astro_ood.report.axes import TEXT, Into, log_ticks, panels, panels_of, place, plain_ticks, tell, whole_figure
 from astro_ood.report.content import (
     HELD_OUT,
     INVERTED,
@@ -98,6 +98,14 @@ def pdf_figure(pdf: Pdf, unit: str, log: bool, into: Into = Figure) -> Figure:
         axes.stairs(
             np.where(mean > 0, mean, np.nan), pdf.edges, color=_line(name), ls=_style_of(name)[2], lw=_weight(name), baseline=None
         )
+        centres = (pdf.edges[1:] + pdf.edges[:-1]) / 2
+        tell(
+            axes,
+            name,
+            centres,
+            mean,
+            (f"density {words.number(m, 2)} at {words.number(c)}" for c, m in zip(centres, mean, strict=True)),
+        )
     axes.set_yscale("log")
     axes.set_ylim(top / 3000, top * 2)
     axes.set_xlim(pdf.edges[0], pdf.edges[-1])
@@ -146,6 +154,8 @@ def inversion_figure(card: InversionCard, into: Into = Figure) -> Figure:
         held = np.array([split != "inverted" for split, _ in points])
         for mask, name, marker in ((~held, INVERTED, "o"), (held, HELD_OUT, "D")):
             axes.plot(at + offset[mask], values[mask], marker, ms=4.2, mfc=PAPER, mec=_line(name), mew=1.3, ls="none")
+        for (split, _), row, x, y in zip(points, card.rows, at + offset, values, strict=True):
+            tell(axes, str(split).replace("_", " "), [x], [y], [f"{words.clean(row['id'])}, {words.number(y)} %"])
         if np.isfinite(values).any():
             axes.plot([at - 0.33, at + 0.33], [np.nanmedian(values)] * 2, color=INK, lw=1.8)
     axes.set_yscale("log")
@@ -179,6 +189,9 @@ def novelty_figure(
         heights = np.histogram(values, edges, weights=weights)[0]
         axes.stairs(heights, edges, fill=True, color=_line(name), alpha=0.18)
         axes.stairs(heights, edges, color=_line(name), lw=1.8)
+        bins = zip(edges[:-1], edges[1:], heights, strict=True)
+        text = [f"{words.number(h)} % of maps from {words.number(a)} to {words.number(b)}" for a, b, h in bins]
+        tell(axes, name, (edges[1:] + edges[:-1]) / 2, heights, text)
     axes.axvline(card.threshold, color=INK, lw=1.2, ls=(0, (4, 2)))
     axes.text(
         card.threshold, 0.98, f" {below} ←", transform=axes.get_xaxis_transform(), fontsize=_SMALL, color=INK, ha="left", va="top"
@@ -234,6 +247,7 @@ def _ordered(sets: Mapping[str, FloatArray]) -> list[tuple[str, FloatArray]]:
 
 
 def _curve(axes: Axes, name: str, x: FloatArray, y: FloatArray) -> None:
+    tell(axes, name, x, y, (f"{words.number(b)} at k = {words.number(a)}" for a, b in zip(x, y, strict=True)))
     axes.plot(x, y, color=_line(name), ls=_style_of(name)[2], lw=_weight(name))
 
 

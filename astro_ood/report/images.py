@@ -11,6 +11,7 @@ import base64
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -27,6 +28,8 @@ INVALID = 255
 _GREY = (158, 158, 158)
 INVALID_COLOUR = "#{:02x}{:02x}{:02x}".format(*_GREY)
 
+# marks the points of a figure that a page tells more about
+TOLD = "told"
 INK, MUTED, RULE, PAPER = "#1d2530", "#5b6673", "#dcdfe3", "#ffffff"
 DARK = {
     INK: "#e4e8ed",
@@ -53,6 +56,8 @@ class Picture:
     width, height : int
         CSS pixels.
     alt : str
+    points : sequence of (float, float, str)
+        What a pointer finds, and where: per cent from the left and from the top.
     """
 
     light: str
@@ -60,6 +65,7 @@ class Picture:
     width: int
     height: int
     alt: str
+    points: Sequence[tuple[float, float, str]] = ()
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -84,7 +90,7 @@ def svg(figure: Figure, alt: str) -> Picture:
     text = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     light = re.sub(r"\n\s*", "\n", text).strip()
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Picture(_svg_uri(light), _svg_uri(_darkened(light)), width, height, alt)
+    return Picture(_svg_uri(light), _svg_uri(_darkened(light)), width, height, alt, _told(figure))
 
 
 def compared(values: FloatArray, log: bool) -> FloatArray:
@@ -147,6 +153,18 @@ def palette() -> NDArray[np.uint8]:
     """Colours (256, 3) of the levels 0 to 254, and grey for pixels without a value."""
     colours = mpl.colormaps[COLOUR_MAP](np.linspace(0, 1, INVALID))[:, :3]
     return np.concatenate([(255 * colours).round(), [_GREY]]).astype(np.uint8)
+
+
+def _told(figure: Figure) -> list[tuple[float, float, str]]:
+    """These points of a figure that has been drawn: per cent of its width from the left and of its height from the top, and the text."""
+    found = []
+    for axes in figure.axes:
+        for points in (c for c in axes.collections if c.get_gid() == TOLD):
+            at = axes.transData.transform(np.ma.filled(points.get_offsets(), np.nan))
+            for (x, y), text in zip(at, points.get_urls(), strict=True):
+                if axes.bbox.contains(x, y):
+                    found.append((100 * x / figure.bbox.width, 100 - 100 * y / figure.bbox.height, str(text)))
+    return found
 
 
 def _darkened(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astro_ood.report import words
-from astro_ood.report.axes import Into, log_ticks, panels, place, plain_ticks, whole_figure
+from astro_ood.report.axes import Into, log_ticks, panels, place, plain_ticks, tell, whole_figure
 from astro_ood.report.comparison import ComparedRun
 from astro_ood.report.content import SYNTHETIC
 from astro_ood.report.images import INK, MUTED
@@ -55,6 +55,8 @@ def ratio_figure(runs: Sequence[ComparedRun], into: Into = Figure) -> Figure:
     curves = [words.log_difference(s) for s in spectra]
     for run, curve in zip(runs, curves, strict=True):
         colour, _, dashes, marker = _style(run.index)
+        texts = (f"{words.signed(c)} in ln P at k = {words.number(x)}" for x, c in zip(k, curve, strict=True))
+        tell(axes, f"{run.key} {words.clean(run.data.name)}", k, curve, texts)
         axes.plot(k, curve, color=colour, ls=dashes, lw=1.9, marker=marker, ms=4)
     reach = 1.08 * float(np.nanmax(np.abs([*curves, 1.1 * floors.max(axis=0)]), initial=0.1))
     axes.set(xscale="log", xlim=(k[0] / 1.06, k[-1] * 1.06), ylim=(-reach, reach))

@@ -26,6 +26,23 @@ def test_nothing_is_requested_and_nothing_complained_of(browser, path):
     browser.assert_alone(path)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_who_points_at_a_value_reads_it(browser, path, width):
+    browser.open(path, width)
+    assert browser.js("document.querySelectorAll('.points i').length") > 100
+    # in the middle of the mark, and on top of the picture
+    found = browser.js("""[...document.querySelectorAll('.points')].filter(g => g.checkVisibility()).map(group => {
+      const mark = group.lastElementChild; mark.scrollIntoView({block: 'center', behavior: 'instant'});
+      const box = mark.getBoundingClientRect();
+      return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2).title; })""")
+    assert len(found) >= 5
+    assert all(":" in text and any(c.isdigit() for c in text) for text in found)
+    outside = """[...document.querySelectorAll('.points i')].filter(i => { const a = i.getBoundingClientRect(),
+      b = i.closest('.pointed').getBoundingClientRect(), x = a.x + a.width / 2, y = a.y + a.height / 2;
+      return x < b.left || x > b.right || y < b.top || y > b.bottom; }).length"""
+    assert browser.js(outside) == 0
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_sticks_out_sideways(browser, path, width):
     browser.open(path, width=width)
