@@ -179,9 +179,16 @@ def _copy_row(statistic: str, found: Novelty, word: str) -> Row:
 
 
 def is_copying(found: Novelty) -> bool:
-    """More than 5 % of the samples, and at least two, are copies; or one is closer than half the threshold."""
-    count = int(found.copies.sum())
-    return bool((count >= 2 and found.copy_rate > COPY_RATE) or (found.samples < 0.5 * found.threshold).any())
+    """More than 5 % of the samples, and at least two, are copies; or one is closer than half the threshold.
+
+    Smooth maps may resemble one another far more than most, by a law with a heavier tail than that of the threshold. Copies are all closer
+    than any held-out map; the former does not count where other real maps would come out so in more than one case of twenty.
+    """
+    count, n, n_reference = int(found.copies.sum()), len(found.samples), len(found.reference)
+    closest = np.arange(count)
+    chance = np.prod((n - closest) / (n + n_reference - closest))
+    many = count >= 2 and found.copy_rate > COPY_RATE and chance <= ALPHA
+    return bool(many or (found.samples < 0.5 * found.threshold).any())
 
 
 def _wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:

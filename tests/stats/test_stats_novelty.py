@@ -5,7 +5,7 @@ import pytest
 from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
-from astro_ood.stats.novelty import copy_threshold, correlations, nearest, nearest_other, novelty, orientations
+from astro_ood.stats.novelty import Novelty, copy_threshold, correlations, nearest, nearest_other, novelty, orientations
 from astro_ood.stats.rows import is_copying
 from astro_ood.stats.surrogates import augment
 
@@ -68,6 +68,15 @@ def test_some_noisy_copies_among_new_samples(sets):
     result = novelty(np.concatenate([samples, noisy]), inverted, held_out)
     assert result.copies[-6:].all()
     assert is_copying(result)
+
+
+def test_a_few_that_are_alike_by_chance_are_no_copies():
+    """As many samples as held-out maps: the closest two or three of all of them are often samples."""
+    reference = np.linspace(0.5, 1.0, 40)
+    found = [Novelty(np.r_[np.full(k, 0.3), reference[k:]], reference, np.zeros(40, np.int64), 0.4) for k in (3, 6)]
+    assert [is_copying(one) for one in found] == [False, True]
+    one = Novelty(np.r_[0.15, reference[1:]], reference, np.zeros(40, np.int64), 0.4)
+    assert is_copying(one)
 
 
 def test_mixture_that_is_nearly_its_parent_is_a_copy(sets):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from astro_ood.stats.novelty import novelty
+from astro_ood.stats.rows import is_copying
 from astro_ood.stats.scores import validate_sets
 from astro_ood.stats.surrogates import augment, iaaft
 from astro_ood.stats.verdict import verdict
@@ -14,14 +16,19 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gc_bolocam_gps
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="shared/data/gc_bolocam_gps.fits is not here")
 
 
-@pytest.fixture(scope="module")
-def thirds():
+def disjoint(path):
+    """Patches (N, 64, 64) of the first image of a file."""
     from astropy.io import fits
 
-    image = np.asarray(fits.getdata(DATA), np.float64)
+    image = np.asarray(fits.getdata(path), np.float64)
     rows, columns = (n // 64 for n in image.shape)
     patches = image[: rows * 64, : columns * 64].reshape(rows, 64, columns, 64).swapaxes(1, 2).reshape(-1, 64, 64)
-    patches = patches[np.isfinite(patches).all(axis=(1, 2))]
+    return patches[np.isfinite(patches).all(axis=(1, 2))]
+
+
+@pytest.fixture(scope="module")
+def thirds():
+    patches = disjoint(DATA)
     return np.split(patches[np.random.default_rng(0).permutation(len(patches))][:60], 3)
 
 
@@ -43,5 +50,25 @@ def test_augmented_patches_are_copies(thirds):
     assert score(thirds, augment(thirds[0], 40, np.random.default_rng(1))[0]).status == "copies"
 
 
-def test_surrogates_are_no_copies(thirds):
-    assert score(thirds, iaaft(thirds[0], 40, np.random.default_rng(2))[0]).status != "copies"
+def test_random_phases_fail_in_structure_and_are_no_copies(thirds):
+    result = score(thirds, iaaft(thirds[0], 40, np.random.default_rng(2))[0])
+    assert result.status == "limited"
+    assert result.headline.startswith("usable for one-point statistics")
+    assert "wavelet scattering" in result.headline
+
+
+def test_another_sky_of_the_same_mean_and_scatter_fails(thirds):
+    other = disjoint(DATA.with_name("HorseHead.fits"))[:40]
+    other = (other - other.mean()) / other.std() * thirds[0].std() + thirds[0].mean()
+    result = score(thirds, other)
+    assert result.status == "fails"
+    assert "power (x" in result.headline
+
+
+def test_smooth_patches_of_one_sky_are_no_copies_of_one_another():
+    """Photographic plate with a smooth background: patches that happen to look alike are on both sides."""
+    patches = disjoint(DATA.with_name("HorseHead.fits"))
+    x = patches[np.random.default_rng(0).permutation(len(patches))]
+    near = novelty(x[112:168], x[:56], x[56:112])
+    assert near.copies.sum() == 3
+    assert not is_copying(near)

