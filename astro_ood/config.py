@@ -133,7 +133,11 @@ class Inversion(Section):
 class Prior(Section):
     """Distribution fitted to the inverted latents."""
 
-    kind: Literal["isotropic", "spectral"] = Field("spectral", description="isotropic (published) or spectral (stationary)")
+    kind: Literal["isotropic", "isotropic_corrected", "diagonal", "spectral", "lowrank", "wavelet"] = Field(
+        "spectral",
+        description="isotropic (published), isotropic_corrected, diagonal (per pixel), spectral (stationary), lowrank (spectral and "
+        "directions that stand out), wavelet (local spectrum)",
+    )
 
 
 class Proposal(Section):

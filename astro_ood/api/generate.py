@@ -181,7 +181,16 @@ def _require(good: bool, name: str, value: object, expected: str) -> None:
 
 
 def fit_prior(latents: Latents, kind: str = "spectral") -> FittedPrior:
-    """Fit a Gaussian prior to latents: ``isotropic`` (published) or ``spectral`` (stationary, channels coupled)."""
+    """Fit a Gaussian prior to latents.
+
+    Parameters
+    ----------
+    latents : Latents
+        Usable ones are fitted.
+    kind : str
+        ``isotropic`` (published), ``isotropic_corrected``, ``diagonal``, ``spectral`` (stationary), ``lowrank`` or ``wavelet``; see
+        `astro_ood.latents.prior`.
+    """
     return FittedPrior(prior_.fit(_usable(latents)[1], kind), latents)
 
 

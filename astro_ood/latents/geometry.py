@@ -58,11 +58,13 @@ class Geometry:
 def centre_and_spread(z: Latent) -> tuple[float, float]:
     """Debiased ``|mu|^2`` (a U-statistic, may be negative) and ``s^2`` of latents (N, ...), N >= 2."""
     flat = z.reshape(len(z), -1).astype(np.float64)
-    n, d = flat.shape
-    squares = float(np.einsum("ij,ij->", flat, flat))
-    total = flat.sum(axis=0)
-    mu_2 = (float(total @ total) - squares) / (n * (n - 1))
-    return mu_2, (squares / n - mu_2) / d
+    return spread_from_sums(len(flat), flat.sum(axis=0), float(np.einsum("ij,ij->", flat, flat)))
+
+
+def spread_from_sums(n: int, total: Latent, squares: float) -> tuple[float, float]:
+    """The same from the sum of the latents (any shape) and the sum of the squares of all their pixels."""
+    mu_2 = (float(np.sum(total**2)) - squares) / (n * (n - 1))
+    return mu_2, (squares / n - mu_2) / total.size
 
 
 def angles_between(a: Latent, b: Latent) -> Latent:
@@ -108,8 +110,15 @@ def shrunk_mean(z: Latent) -> tuple[Latent, float]:
         1 keeps the mean of the latents, 0 replaces it by its constant part.
     """
     z = np.asarray(z, dtype=np.float64)
-    constant = z.mean(axis=(0, 2, 3))[:, None, None]
-    around = z - constant
-    found = float(np.sum(around.mean(axis=0) ** 2))
-    weight = float(np.clip(centre_and_spread(around)[0] / found, 0.0, 1.0)) if found > 0 else 0.0
-    return constant + weight * around.mean(axis=0), weight
+    return mean_from_sums(len(z), z.sum(axis=0), float(np.sum(z**2)))
+
+
+def mean_from_sums(n: int, total: Latent, squares: float) -> tuple[Latent, float]:
+    """The same from the sum of the latents (C, H, W) and the sum of the squares of all their pixels."""
+    constant = total.mean(axis=(1, 2), keepdims=True) / n
+    around = total - n * constant
+    found = float(np.sum((around / n) ** 2))
+    per_channel = total[0].size
+    centre = spread_from_sums(n, around, squares - n * per_channel * float(np.sum(constant**2)))[0]
+    weight = float(np.clip(centre / found, 0.0, 1.0)) if found > 0 else 0.0
+    return constant + around / n * weight, weight

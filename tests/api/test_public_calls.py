@@ -111,7 +111,7 @@ def test_stochastic_decoding(latents, model):
     assert not np.allclose(other, noisy, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["spectral", "isotropic"])
+@pytest.mark.parametrize("kind", ["spectral", "isotropic", "isotropic_corrected", "diagonal", "lowrank", "wavelet"])
 def test_priors(latents, kind):
     prior = ao.fit_prior(latents, kind)
     assert prior.kind == kind

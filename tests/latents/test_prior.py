@@ -148,7 +148,7 @@ def test_density_prefers_its_own_draws(coloured):
 
 
 def test_refusals():
-    with pytest.raises(ConfigError, match=r"CF11.*isotropic, spectral"):
+    with pytest.raises(ConfigError, match=r"CF11.*isotropic, isotropic_corrected, diagonal, spectral, lowrank, wavelet"):
         prior.fit(np.zeros((4, *SHAPE)), "lognormal")
     with pytest.raises(RunError, match=r"IN40.*1 latents"):
         prior.fit(np.zeros((1, *SHAPE)))
