@@ -16,7 +16,7 @@ from astro_ood.diffusion import engine, hub, presets, probe
 from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.execution import pick_device
-from astro_ood.diffusion.frame import Channels, Fit, Frame
+from astro_ood.diffusion.frame import Channels, Fit, Frame, usable_scale
 from astro_ood.diffusion.presets import TOLERANCE
 from astro_ood.errors import ConfigError, InputError, ModelError, RunError
 from astro_ood.latents import criteria as criteria_
@@ -191,23 +191,23 @@ def fit_prior(latents: Latents, kind: str = "spectral") -> FittedPrior:
         ``isotropic`` (published), ``isotropic_corrected``, ``diagonal``, ``spectral`` (stationary), ``lowrank`` or ``wavelet``; see
         `astro_ood.latents.prior`.
     """
-    return FittedPrior(prior_.fit(_usable(latents)[1], kind), latents)
+    return FittedPrior(prior_.fit(latents.z[usable_rows(latents.latent_scale)], kind), latents)
 
 
-def _usable(latents: Latents) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows of the usable latents, and the latents themselves.
+def usable_rows(latent_scale: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows of the latents that have the scale of noise.
 
     Raises
     ------
     RunError
         RN61: there are none.
     """
-    rows = np.flatnonzero(latents.usable)
+    rows = np.flatnonzero(usable_scale(latent_scale))
     if not rows.size:
-        scale = float(np.median(latents.latent_scale))
-        problem = f"none of {len(latents)} latents has the scale of noise (median {scale:.2g}, expected about 1)"
+        scale = float(np.median(latent_scale))
+        problem = f"none of {len(latent_scale)} latents has the scale of noise (median {scale:.2g}, expected about 1)"
         raise RunError("RN61", "latents", problem, "run `astro-ood models check`, take a smaller t_0 or more steps")
-    return rows, latents.z[rows].astype(np.float64)
+    return rows
 
 
 def sample(
@@ -253,9 +253,11 @@ def sample(
     latents = fitted.latents if fitted else source
     assert isinstance(latents, Latents)
     kind = proposal or ("gaussian" if fitted else "lol")
-    rows, z = _usable(latents)
+    rows = usable_rows(latents.latent_scale)
+    z = latents.z[rows]
     prior = fitted.prior if fitted else (prior_.fit(z) if kind == "gaussian" else None)
-    bands = criteria_.make(criteria, z, false_reject=false_reject, seed=seed)
+    references = criteria_.reference_rows(len(z))
+    bands = criteria_.make(criteria, z[references], false_reject=false_reject, seed=seed, rows=references)
     drawn = criteria_.draw(proposal_.maker(kind, z, prior, seed, k), bands, n, budget=budget)
     return Proposals(
         z=drawn.accepted.z.astype(np.float32),

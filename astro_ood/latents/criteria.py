@@ -10,7 +10,8 @@ for one more latent, so that it rejects a true latent at about the stated rate (
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,14 @@ from astro_ood.latents.proposal import Candidates
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+MakeCandidates = Callable[[int, int], Candidates]
 
 NAMES = ("distance", "origin_angle", "pair_angle")
 PUBLISHED_DIMENSION = 3 * 256 * 256
 _PUBLISHED = {"distance": (611.4, 0.3), "origin_angle": (88.0, 0.1), "pair_angle": (60.0, 0.1)}
 _REFERENCES = 10
+# cost grows with the square of their number, and bands are no better for more
+MOST_REFERENCES = 512
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,28 @@ def _positions(parents: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[n
     return place[parents]
 
 
-def make(kind: str, z: Array, *, false_reject: float = 0.05, seed: int = 0) -> Criteria:
-    """Criteria by name for inverted latents (N, C, H, W).
+def reference_rows(n: int) -> NDArray[np.int64]:
+    """Which of `n` latents are the references: all, or `MOST_REFERENCES` of them, evenly spread."""
+    return np.arange(n) if n <= MOST_REFERENCES else np.arange(MOST_REFERENCES) * n // MOST_REFERENCES
+
+
+def make(
+    kind: str, z: NDArray[Any], *, false_reject: float = 0.05, seed: int = 0, rows: NDArray[np.int64] | None = None
+) -> Criteria:
+    """Criteria by name for inverted latents.
+
+    Parameters
+    ----------
+    kind : str
+        ``calibrated``, ``paper`` or ``none``.
+    z : ndarray, shape (N, C, H, W)
+        Latents to calibrate on and to measure against.
+    false_reject : float
+        For ``calibrated``: rate at which a true latent is rejected.
+    seed : int
+        For ``paper``: which latents are the references.
+    rows : ndarray of int, shape (N,), optional
+        Numbers of `z` among all inverted latents, to which the parents of candidates refer; 0, 1, ... by default.
 
     Raises
     ------
@@ -154,12 +178,14 @@ def make(kind: str, z: Array, *, false_reject: float = 0.05, seed: int = 0) -> C
     """
     z = np.asarray(z, dtype=np.float64)
     if kind == "calibrated":
-        return Criteria.calibrate(z, false_reject)
-    if kind == "paper":
-        return Criteria.paper(z, seed)
-    if kind == "none":
-        return Criteria("none", (), z, np.arange(len(z)), 0.0)
-    raise ConfigError("CF13", "criteria.kind", f"there are no criteria '{kind}'", "choose one of calibrated, paper, none")
+        found = Criteria.calibrate(z, false_reject)
+    elif kind == "paper":
+        found = Criteria.paper(z, seed)
+    elif kind == "none":
+        found = Criteria("none", (), z, np.arange(len(z)), 0.0)
+    else:
+        raise ConfigError("CF13", "criteria.kind", f"there are no criteria '{kind}'", "choose one of calibrated, paper, none")
+    return found if rows is None else replace(found, rows=rows[found.rows])
 
 
 @dataclass(frozen=True)
@@ -181,8 +207,8 @@ class Draw:
     tally: dict[str, int]
 
 
-def draw(make_candidates: Any, criteria: Criteria, n: int, *, budget: int | None = None, batch: int = 64) -> Draw:
-    """Make candidates until `n` are accepted.
+class Draws:
+    """Candidates made until `n` are accepted; iterating gives the accepted ones batch by batch.
 
     Parameters
     ----------
@@ -191,39 +217,69 @@ def draw(make_candidates: Any, criteria: Criteria, n: int, *, budget: int | None
     criteria : Criteria
         Bands to meet.
     n : int
-        How many to return.
+        How many to accept.
     budget : int, optional
         Candidates tried at the most; 100 for each one asked for, and at least 2,000, by default.
+    batch : int
+        Candidates made at once.
+
+    Attributes
+    ----------
+    masks : list of ndarray of bool
+        Which candidates were accepted, every one tried so far, in order.
+    tally : dict
+        As of `Draw`, so far.
 
     Raises
     ------
     RunError
-        The budget ended first; the message carries the tally.
+        RN13, while iterating: the budget ended first; the message carries the tally.
     """
-    budget = max(2_000, 100 * n) if budget is None else budget
-    kept: list[Candidates] = []
-    masks: list[Mask] = []
-    failures = dict.fromkeys((b.name for b in criteria.bands), 0)
-    tried = found = 0
-    with Progress("propose", n, "latent") as progress:
-        while found < n and tried < budget:
-            m = min(batch, budget - tried)
-            candidates = make_candidates(tried, m)
-            mask, failed = criteria.accept(candidates.z, candidates.parents)
-            enough = np.cumsum(mask) <= n - found
-            if mask.sum() > n - found:
-                m = int(np.argmin(enough))
-                mask = mask[:m]
-            for name, fails in failed.items():
-                failures[name] += int(fails[:m].sum())
-            kept.append(Candidates(candidates.z[:m][mask], candidates.parents[:m][mask], candidates.weights[:m][mask]))
-            masks.append(mask)
-            tried, found = tried + m, found + int(mask.sum())
-            progress.advance(int(mask.sum()))
-    tally = {"candidates": tried, "accepted": found, **failures}
-    if found < n:
-        reasons = ", ".join(f"{name} {count}" for name, count in failures.items())
-        problem = f"{found} of {tried} candidates accepted, {n} wanted (outside the bands: {reasons})"
-        raise RunError("RN13", f"criteria {criteria.kind}", problem, "choose another proposal or prior, or wider criteria")
+
+    def __init__(
+        self, make_candidates: MakeCandidates, criteria: Criteria, n: int, *, budget: int | None = None, batch: int = 64
+    ) -> None:
+        self.make_candidates, self.criteria, self.n, self.batch = make_candidates, criteria, n, batch
+        self.budget = max(2_000, 100 * n) if budget is None else budget
+        self.masks: list[Mask] = []
+        self.tally = {"candidates": 0, "accepted": 0, **dict.fromkeys((b.name for b in criteria.bands), 0)}
+
+    def __iter__(self) -> Iterator[Candidates]:
+        with Progress("propose", self.n, "latent") as progress:
+            while self.tally["accepted"] < self.n and self.tally["candidates"] < self.budget:
+                accepted = self._next()
+                progress.advance(len(accepted.z))
+                if len(accepted.z):
+                    yield accepted
+        if self.tally["accepted"] < self.n:
+            raise self._exhausted()
+
+    def _next(self) -> Candidates:
+        tried, missing = self.tally["candidates"], self.n - self.tally["accepted"]
+        m = min(self.batch, self.budget - tried)
+        candidates = self.make_candidates(tried, m)
+        mask, failed = self.criteria.accept(candidates.z, candidates.parents)
+        if mask.sum() > missing:
+            m = int(np.argmin(np.cumsum(mask) <= missing))
+            mask = mask[:m]
+        self.masks.append(mask)
+        self.tally["candidates"] += m
+        self.tally["accepted"] += int(mask.sum())
+        for name, fails in failed.items():
+            self.tally[name] += int(fails[:m].sum())
+        return Candidates(candidates.z[:m][mask], candidates.parents[:m][mask], candidates.weights[:m][mask])
+
+    def _exhausted(self) -> RunError:
+        tried, found, *_ = self.tally.values()
+        reasons = ", ".join(f"{band.name} {self.tally[band.name]}" for band in self.criteria.bands)
+        problem = f"{found} of {tried} candidates accepted, {self.n} wanted (outside the bands: {reasons})"
+        remedy = "choose another proposal or prior, or wider criteria"
+        return RunError("RN13", f"criteria {self.criteria.kind}", problem, remedy)
+
+
+def draw(make_candidates: MakeCandidates, criteria: Criteria, n: int, *, budget: int | None = None, batch: int = 64) -> Draw:
+    """Make candidates until `n` are accepted, all in memory; see `Draws`."""
+    draws = Draws(make_candidates, criteria, n, budget=budget, batch=batch)
+    kept = list(draws)
     whole = Candidates(*(np.concatenate([getattr(c, part) for c in kept]) for part in ("z", "parents", "weights")))
-    return Draw(whole, np.concatenate(masks), tally)
+    return Draw(whole, np.concatenate(draws.masks), draws.tally)

@@ -9,6 +9,7 @@ criteria look at: the pair distance is :math:`s \sqrt{2 d}`, the angle at the or
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,17 +70,22 @@ def spread_from_sums(n: int, total: Latent, squares: float) -> tuple[float, floa
 
 def angles_between(a: Latent, b: Latent) -> Latent:
     """Angles in degrees between the rows of (..., d) arrays."""
-    cosine = np.einsum("...i,...i->...", a, b) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-300)
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return _angles(np.einsum("...i,...i->...", a, b), np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
 
 
-def describe(z: Latent) -> Geometry:
+def _angles(products: Latent, norms: Latent) -> Latent:
+    return np.degrees(np.arccos(np.clip(products / np.maximum(norms, 1e-300), -1.0, 1.0)))
+
+
+def describe(z: NDArray[Any]) -> Geometry:
     """Geometry of latents (N, C, H, W), N >= 2."""
     z = np.asarray(z, dtype=np.float64)
     n, d = len(z), int(z[0].size)
     mu_2, s_2 = centre_and_spread(z)
     flat = z.reshape(n, -1)
-    i, j = np.triu_indices(n, 1)
+    products = flat @ flat.T  # all pairs at once would not fit into memory
+    norms, (i, j) = np.diag(products), np.triu_indices(n, 1)
+    pairs = products[i, j]
     around = z - z.mean()
     neighbours = np.mean([np.mean(around[..., 1:, :] * around[..., :-1, :]), np.mean(around[..., 1:] * around[..., :-1])])
     power = np.mean(np.abs(np.fft.fft2(z - z.mean(axis=(-2, -1), keepdims=True))) ** 2, axis=(0, 1))
@@ -88,9 +94,9 @@ def describe(z: Latent) -> Geometry:
         n=n,
         mu=float(np.sqrt(max(mu_2, 0.0))),
         s=float(np.sqrt(s_2)),
-        distance=float(np.mean(np.linalg.norm(flat[i] - flat[j], axis=1))),
+        distance=float(np.mean(np.sqrt(np.maximum(norms[i] + norms[j] - 2 * pairs, 0.0)))),
         distance_predicted=float(np.sqrt(2 * s_2 * d)),
-        angle=float(np.mean(angles_between(flat[i], flat[j]))),
+        angle=float(np.mean(_angles(pairs, np.sqrt(norms[i] * norms[j])))),
         angle_predicted=float(np.degrees(np.arccos(np.clip(mu_2 / (mu_2 + s_2 * d), -1, 1)))),
         std=float(z.std()),
         kurtosis=float(stats.kurtosis(z, axis=None)),
@@ -100,7 +106,7 @@ def describe(z: Latent) -> Geometry:
     )
 
 
-def shrunk_mean(z: Latent) -> tuple[Latent, float]:
+def shrunk_mean(z: NDArray[Any]) -> tuple[Latent, float]:
     """Mean of latents (N, C, H, W), drawn towards a constant per channel by the part of it that is noise.
 
     Returns

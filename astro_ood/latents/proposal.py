@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def lol(z: Array, first: int, m: int, seed: int, k: int = 3) -> Candidates:
     return Candidates(out, parents, weights)
 
 
-def maker(kind: str, z: Array, prior: LatentPrior | None, seed: int, k: int = 3) -> Callable[[int, int], Candidates]:
+def maker(kind: str, z: NDArray[Any], prior: LatentPrior | None, seed: int, k: int = 3) -> Callable[[int, int], Candidates]:
     """The proposal `kind` as a function ``(first, m) -> Candidates``.
 
     Raises

@@ -1,13 +1,15 @@
 """The stages of a run: each opens the stores it needs, computes, and writes one store.
 
-A stage is one rule of the workflow and one verb of the command line; modules here and rule files are named alike. A stage reads its
+A stage is one rule of the workflow and one verb of the command line; modules here and rule files are named alike (`prior` beside `latents`). A stage reads its
 part of the configuration and nothing else; the store that it writes records that part, the hashes of the stores it was made from, the
-network and the seed. Maps pass through inversion and decoding in blocks, so that memory does not depend on their number.
+network and the seed. Maps and latents pass through in blocks, so that memory does not depend
+on their number.
 """
 
 from astro_ood.stages.common import check_shards
 from astro_ood.stages.fields import Selection, prepare, select
-from astro_ood.stages.latents import fit_prior, invert, probe
+from astro_ood.stages.latents import invert, probe
+from astro_ood.stages.prior import fit_prior
 from astro_ood.stages.report import evaluate, report
 from astro_ood.stages.samples import decode, propose
 

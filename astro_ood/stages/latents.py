@@ -1,4 +1,4 @@
-"""From maps to latents: what a probe of the maps decides, the inversion, the prior that is fitted to its latents."""
+"""From maps to latents: what a probe of the maps decides, and the inversion."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from astro_ood._log import logger
 from astro_ood._pipeline import prefetch
-from astro_ood.api import generate
-from astro_ood.api.run import load_latents
-from astro_ood.api.types import Latents, Origin
+from astro_ood.api.types import Origin
 from astro_ood.config import Config
 from astro_ood.diffusion import presets
 from astro_ood.diffusion.batching import MicroBatch, largest_micro_batch
@@ -22,7 +20,6 @@ from astro_ood.diffusion.frame import Field, Frame
 from astro_ood.diffusion.presets import TOLERANCE
 from astro_ood.diffusion.probe import PILOT, parse_tolerance, pilot_rows
 from astro_ood.diffusion.probe import probe as race
-from astro_ood.latents import criteria, geometry
 from astro_ood.maps import Stretch
 from astro_ood.stages.common import (
     LATENT_DIMS,
@@ -42,8 +39,6 @@ from astro_ood.stores import (
     Store,
     StoreWriter,
     Variable,
-    complete_shards,
-    open_shards,
     open_store,
     write_store,
 )
@@ -205,49 +200,3 @@ def _rows(found: Inversion, origin: Origin) -> dict[str, NDArray[Any]]:
         **{name: getattr(found, name) for name in PER_MAP},
         "round_trip_check": found.checks,
     }
-
-
-def fit_prior(config: Config, *, overwrite: bool = False) -> None:
-    """Fit the prior and calibrate the criteria on the inverted latents; write `prior`."""
-    paths = RunPaths(config.run)
-    latents, held_out = both_latents(paths)
-    fitted = generate.fit_prior(latents, config.prior.kind)
-    z = latents.z.astype(np.float64)
-    bands = criteria.make(config.criteria.kind, z, false_reject=config.criteria.false_reject, seed=config.seed)
-    accepted, _ = bands.accept(held_out.z.astype(np.float64))
-    write_store(
-        paths.prior,
-        {
-            name: Variable(values, tuple(f"{name}_{i}" for i in range(values.ndim)))
-            for name, values in fitted.prior.arrays().items()
-        },
-        stage="prior",
-        attrs={
-            "kind": fitted.kind,
-            "criteria": bands.to_dict(),
-            "geometry": asdict(geometry.describe(z)),
-            "held_out_accepted": [int(accepted.sum()), len(held_out)],
-            "fitted_to": latents.ids,
-        },
-        settings=config.only("seed", "prior", "criteria"),
-        inputs=inputs(paths, *complete_shards(paths.root / "latents")),
-        model={"name": latents.origin.model, "sha256": latents.origin.model_sha256},
-        seed=config.seed,
-        overwrite=overwrite,
-    )
-    logger.info(
-        "fit-prior: %s prior from %d latents; %d of %d held-out latents accepted",
-        fitted.kind,
-        len(latents),
-        accepted.sum(),
-        len(held_out),
-    )
-
-
-def both_latents(paths: RunPaths) -> tuple[Latents, Latents]:
-    """Latents of the inverted and of the held-out maps."""
-    fields = open_store(paths.fields, stage="fields")
-    store = open_shards(paths.root / "latents", "latents")
-    latents = load_latents(store, fields)
-    inverted = np.array(fields.attrs["split"])[store.items] == "inverted"
-    return latents[inverted], latents[~inverted]

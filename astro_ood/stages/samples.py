@@ -5,15 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_ood._log import logger
 from astro_ood._pipeline import prefetch
 from astro_ood.api import generate
-from astro_ood.api.types import FittedPrior, Origin
+from astro_ood.api.types import Origin
 from astro_ood.config import Config
 from astro_ood.diffusion.batching import MicroBatch
 from astro_ood.diffusion.engine import decode_blocks, finite_items
-from astro_ood.latents import prior
+from astro_ood.latents import prior, proposal
+from astro_ood.latents.criteria import Draws
 from astro_ood.stages.common import (
     LATENT_DIMS,
     MAP_DIMS,
@@ -25,52 +27,53 @@ from astro_ood.stages.common import (
     shard_items,
     share_in_network,
 )
-from astro_ood.stages.latents import both_latents
-from astro_ood.stores import ArraySpec, RunPaths, StoreWriter, Variable, complete_shards, open_store, write_store
+from astro_ood.stages.prior import criteria_of, stored_latents
+from astro_ood.stores import ArraySpec, RunPaths, StoreWriter, Variable, complete_shards, open_store
 
 
 def propose(config: Config, *, overwrite: bool = False) -> None:
-    """Make new latents that meet the criteria; write `proposals`."""
-    paths = RunPaths(config.run)
-    latents, _ = both_latents(paths)
+    """Make new latents that meet the criteria, and write each batch as it is accepted; write `proposals`."""
+    paths, wanted = RunPaths(config.run), config.proposal
+    latents, _ = stored_latents(paths)
     store = open_store(paths.prior, stage="prior")
     restored = prior.restore(store.attrs["kind"], {name: store.load(name) for name in store})
-    wanted = config.proposal
-    proposals = generate.sample(
-        FittedPrior(restored, latents),
-        wanted.n,
-        config.seed,
-        wanted.kind,
-        config.criteria.kind,
-        k=wanted.k,
-        false_reject=config.criteria.false_reject,
-        budget=wanted.budget,
-    )
-    write_store(
+    bands, origin = criteria_of(latents, config), latents.origin
+    # proposals take their parents from memory, in float32
+    make = proposal.maker(wanted.kind, latents[:], restored, config.seed, wanted.k)
+    draws = Draws(make, bands, wanted.n, budget=wanted.budget)
+    parents: list[NDArray[np.int64]] = []
+    weights: list[NDArray[np.float64]] = []
+    with StoreWriter(
         paths.proposals,
-        {
-            "z": Variable(proposals.z, LATENT_DIMS),
-            "parents": Variable(proposals.parents, ("item", "parent")),
-            "weights": Variable(proposals.weights, ("item", "parent")),
-            "accepted": Variable(proposals.accepted, ("candidate",)),
-        },
+        {"z": ArraySpec((wanted.n, *origin.frame.network_shape), np.float32, LATENT_DIMS)},
         stage="proposals",
-        attrs={
-            "items": list(range(len(proposals))),
-            "ids": [f"synth-{i:05d}" for i in range(len(proposals))],
-            "kind": proposals.kind,
-            "tally": proposals.tally,
-            "criteria": proposals.criteria,
-            "parent_ids": latents.ids,
-            "origin": proposals.origin.to_dict(),
-        },
         settings=config.only("seed", "proposal", "criteria"),
         inputs=inputs(paths, paths.prior, *complete_shards(paths.root / "latents")),
-        model={"name": proposals.origin.model, "sha256": proposals.origin.model_sha256},
+        model={"name": origin.model, "sha256": origin.model_sha256},
         seed=config.seed,
         overwrite=overwrite,
-    )
-    logger.info("propose: %d of %d candidates accepted", proposals.tally["accepted"], proposals.tally["candidates"])
+    ) as writer:
+        for accepted in draws:
+            writer.write("z", sum(map(len, parents)), accepted.z.astype(np.float32))
+            parents.append(accepted.parents)
+            weights.append(accepted.weights)
+        writer.finish(
+            {
+                "parents": Variable(np.concatenate(parents), ("item", "parent")),
+                "weights": Variable(np.concatenate(weights), ("item", "parent")),
+                "accepted": Variable(np.concatenate(draws.masks), ("candidate",)),
+            },
+            attrs={
+                "items": list(range(wanted.n)),
+                "ids": [f"synth-{i:05d}" for i in range(wanted.n)],
+                "kind": wanted.kind,
+                "tally": draws.tally,
+                "criteria": bands.to_dict(),
+                "parent_ids": latents.ids,
+                "origin": origin.to_dict(),
+            },
+        )
+    logger.info("propose: %d of %d candidates accepted", draws.tally["accepted"], draws.tally["candidates"])
 
 
 def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:

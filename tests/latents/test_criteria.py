@@ -1,12 +1,14 @@
 """The acceptance test: what it measures, how often it rejects a true latent, and the account it keeps."""
 
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from astro_ood.errors import ConfigError, RunError
-from astro_ood.latents.criteria import NAMES, PUBLISHED_DIMENSION, Band, Criteria, draw, make, measure
+from astro_ood.latents import criteria
+from astro_ood.latents.criteria import NAMES, PUBLISHED_DIMENSION, Band, Criteria, Draws, draw, make, measure
 from astro_ood.latents.proposal import Candidates, maker
 
 SHAPE = (1, 8, 8)
@@ -218,3 +220,33 @@ def test_bands_as_plain_values():
     assert [b["name"] for b in record["bands"]] == list(NAMES)
     assert record["kind"] == "calibrated"
     assert record["false_reject"] == 0.05
+
+
+def test_many_latents_have_some_of_them_as_references(monkeypatch):
+    assert criteria.reference_rows(7).tolist() == list(range(7))
+    monkeypatch.setattr(criteria, "MOST_REFERENCES", 4)
+    rows = criteria.reference_rows(11)
+    assert rows.tolist() == [0, 2, 5, 8]
+    z = white(11, 0)
+    for kind in ("calibrated", "paper", "none"):
+        bands = make(kind, z[rows], rows=rows)
+        assert sorted(bands.rows) == rows.tolist()
+        # a parent is known by its number among all latents, and one that is no reference changes nothing
+        candidate, references = white(1, 1), z[bands.rows]
+        np.testing.assert_array_equal(bands.references, references)
+        for parent, left_out in ((5, np.delete(references, 2, axis=0)), (3, references), (10, references)):
+            mask, _ = bands.accept(candidate, np.array([[parent]]))
+            expected = measure(candidate, left_out)
+            assert mask[0] == all(b.low <= expected[b.name][0] <= b.high for b in bands.bands)
+
+
+def test_memory_does_not_grow_with_the_number_of_candidates():
+    z = white(8, 0, (1, 32, 32))
+    bands, peaks = Criteria.calibrate(z), []
+    for n in (64, 512):
+        tracemalloc.start()
+        found = sum(len(c.z) for c in Draws(maker("lol", z, None, 0), bands, n, batch=32))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found == n
+    assert peaks[1] < 1.1 * peaks[0]

@@ -7,11 +7,13 @@ from astropy.io import fits
 from astro_ood import config as sections
 from astro_ood import stages
 from astro_ood.api.run import open_run
-from astro_ood.config import Config, Data, Inversion, Model, Proposal, Validation
+from astro_ood.config import Config, Criteria, Data, Inversion, Model, Prior, Proposal, Validation
 from astro_ood.diffusion.hub import open_model
 from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
+from astro_ood.latents import criteria
 from astro_ood.maps import gaussian_field
-from astro_ood.stores import open_shards, open_store
+from astro_ood.stages import prior as prior_stage
+from astro_ood.stores import ShardedStore, open_shards, open_store
 
 N = 8
 
@@ -158,3 +160,42 @@ def test_files_that_gave_no_map_are_not_listed_as_read(files, network, tmp_path,
     (skipped,) = attrs["skipped"]
     assert skipped[0].startswith(files[2])
     assert "AOD-IN19" in skipped[1]
+
+
+def test_priors_and_proposals_hold_a_block_at_a_time(files, network, tmp_path, monkeypatch):
+    """Whatever the blocks, the prior and the proposals are the same, and no more latents are in memory than a block or the references."""
+    monkeypatch.chdir(tmp_path)
+    config = make("whole", files, network, data={"inverted": None})
+    run(config)
+    stores = [open_store(config.run / name) for name in ("prior", "proposals")]
+    whole = {name: store.load(name) for store in stores for name in store}
+    monkeypatch.setattr(prior_stage, "BLOCK", 1)
+    monkeypatch.setattr(criteria, "MOST_REFERENCES", 4)
+    sizes = []
+    load = ShardedStore.load
+
+    def counted(self, name, rows=None):
+        found = load(self, name, rows)
+        if name == "z":
+            sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(ShardedStore, "load", counted)
+    stages.fit_prior(config, overwrite=True)
+    assert max(sizes) <= 4
+    assert sizes.count(1) >= 4
+    stages.propose(config, overwrite=True)
+    for path in (config.run / "prior", config.run / "proposals"):
+        store = open_store(path)
+        for name in store:
+            np.testing.assert_allclose(store.load(name), whole[name], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["isotropic_corrected", "diagonal", "lowrank", "wavelet"])
+def test_every_prior_is_stored_and_drawn_from(files, network, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    config = make("kinds", files, network, prior=Prior(kind=kind), criteria=Criteria(kind="none"))
+    config = config.model_copy(update={"proposal": Proposal(n=4, kind="gaussian")})
+    samples = np.asarray(run(config).samples)
+    assert np.isfinite(samples).all()
+    assert len(samples) == 4
