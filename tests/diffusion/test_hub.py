@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from astro_ood._resources import resource
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.hub import list_models, open_model
+from astro_ood.diffusion.nets import DDPMUNet
 from astro_ood.diffusion.presets import choose
 from astro_ood.errors import ModelError
 
@@ -51,6 +52,21 @@ def test_other_weights_are_refused(tiny_network):
         open_model(path, config={**card, "sha256": None})
     with pytest.raises(ModelError, match=r"MD51.*unknown architecture"):
         open_model(path, arch="resnet", config={**card, "sha256": None})
+
+
+@pytest.mark.parametrize(("own", "other"), [("iddpm_plain.pt", "ddpm"), ("ddpm_small.ckpt", "iddpm"), ("ddpm_small.ckpt", "anime")])
+def test_weights_of_another_architecture_say_which(shared, own, other):
+    """Their own arguments lie beside them, and build no network of the architecture that was asked for."""
+    arch = own.partition("_")[0]
+    with pytest.raises(ModelError, match=rf"MD51.*no {other} network.*this looks like {arch}; try arch: {arch}"):
+        open_model(shared / "goldens" / own, arch=other, device="cpu")
+
+
+def test_other_arguments_are_named_but_ten(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(DDPMUNet(resolution=8, ch=32, ch_mult=(1,), num_res_blocks=1, attn_resolutions=()).state_dict(), path)
+    with pytest.raises(ModelError, match=r"MD02.*12 unknown arguments a0, .*a7 \.\.\.\)"):
+        open_model(path, config={f"a{i}": i for i in range(12)}, device="cpu")
 
 
 def test_weights_with_nan_are_refused(tiny_network):

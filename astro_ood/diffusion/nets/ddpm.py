@@ -181,7 +181,8 @@ class DDPMUNet(nn.Module):
     ) -> None:
         super().__init__()
         if unknown := set(training) - {"type", "dropout", "var_type", "ema", "ema_rate"}:
-            raise TypeError(f"unknown arguments {', '.join(sorted(unknown))}")
+            named = ", ".join(sorted(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
+            raise TypeError(f"{len(unknown)} unknown arguments {named}")
         self.config = {
             "resolution": resolution,
             "in_channels": in_channels,
