@@ -262,16 +262,17 @@ def selftest() -> None:
     """Test solvers and stores on this machine against closed forms, in seconds."""
     from astro_ood.selftest import run_selftest
 
-    raise typer.Exit(_say(run_selftest()))
+    raise typer.Exit(1 if _say(run_selftest()) else 0)
 
 
-def _say(results: Iterable[tuple[str, bool]]) -> int:
-    """Show the lines of a check; 1 where one failed."""
-    failed = False
+def _say(results: Iterable[tuple[str, bool]]) -> list[str]:
+    """Show the lines of a check; those that failed."""
+    failed = []
     for line, good in results:
         typer.echo(f"{'ok  ' if good else 'FAIL'} {line}")
-        failed |= not good
-    return int(failed)
+        if not good:
+            failed.append(line)
+    return failed
 
 
 @app.command()
@@ -309,11 +310,13 @@ def models_check(
     config: Card = None,
     debug: Debug = False,
 ) -> None:
-    """Test that a network is what its card says (status 1 where it is not)."""
+    """Test that a network is what its card says (AOD-MD53 where it is not)."""
     from astro_ood.api.generate import open_model
-    from astro_ood.diffusion.calibration import check_model
+    from astro_ood.diffusion.calibration import check_model, refusal
 
-    raise typer.Exit(_say(check_model(open_model(name, arch, config))))
+    model = open_model(name, arch, config)
+    if failed := _say(check_model(model)):
+        raise refusal(model, failed, name)
 
 
 @models.command("convert")

@@ -35,8 +35,11 @@ from astro_ood.diffusion.frame import Field, Frame
 from astro_ood.diffusion.methods import SOLVERS
 from astro_ood.diffusion.schedule import Array, NoiseSchedule, make_schedule
 from astro_ood.diffusion.solver import integrate
+from astro_ood.errors import ModelError
 
 Line = tuple[str, bool]
+
+AS_IF = "the network answers as if"
 
 LEVELS = (4.0, 2.0, 0.0, -2.0)  # log signal-to-noise ratios at which pictures are noised
 SHIFTS = (0.0, -1.0, -0.5, 0.5, 1.0)  # of the time that the network is told; the claimed one first
@@ -169,6 +172,29 @@ def check_model(denoiser: Denoiser, pictures: Field | None = None) -> Iterator[L
             yield from _maps(denoiser, pictures, evidence.times)
 
 
+def refusal(denoiser: Denoiser, failed: Sequence[str], where: object) -> ModelError:
+    """The lines of a check that failed as one error, MD53 (MD52 where only the weights are at fault).
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        The network that was checked.
+    failed : sequence of str
+        Lines of `check_model` that did not pass, at least one.
+    where : object
+        Name or file of the network.
+    """
+    names = [line.partition(":")[0] for line in failed]
+    if names == ["weights"]:
+        return ModelError("MD52", where, failed[0], "fetch the weights again")
+    low, high = denoiser.data_range
+    claimed = f"{denoiser.parameterisation}, range [{low:g}, {high:g}], schedule {json.dumps(denoiser.card.get('schedule'))}"
+    likely = [line[line.index(AS_IF) :] for line in failed if AS_IF in line]
+    found = f"found failures of {', '.join(dict.fromkeys(names))}" + "".join(f"; {guess}" for guess in likely)
+    remedy = "correct its card to that" if likely else "compare schedule, parameterisation and range with those it was trained with"
+    return ModelError("MD53", where, f"{found}; expected a network as its card says ({claimed})", remedy)
+
+
 def noise_loss(denoiser: Denoiser, x: Field, level: float, shift: float = 0.0) -> float:
     """Error of the predicted noise, in units of its variance.
 
@@ -285,7 +311,7 @@ def _range(evidence: Evidence) -> Line:
     if passed or not evidence.agrees:
         return line, passed
     likely = best if misfit(values, best) < WORST_MISFIT else (low, high)
-    return f"{line}; the network answers as if its range were [{likely[0]:.3g}, {likely[1]:.3g}]", passed
+    return f"{line}; {AS_IF} its range were [{likely[0]:.3g}, {likely[1]:.3g}]", passed
 
 
 def _latents(denoiser: Denoiser, x: Field, times: Array, expected: tuple[float, float], start: Tensor | None = None) -> Line:
@@ -308,7 +334,7 @@ def _diagnosis(denoiser: Denoiser, n: int) -> Line:
         reading = value if entry == "parameterisation" else denoiser.parameterisation
         rival = Denoiser(denoiser.raw, schedule, denoiser.shape, parameterisation=reading, data_range=denoiser.data_range)
         if _agrees(rival.to(denoiser.device), n):
-            return f'card: the network answers as if it said "{entry}": {json.dumps(value)}', False
+            return f'card: {AS_IF} it said "{entry}": {json.dumps(value)}', False
     return "card: no change of its schedule or parameterisation alone lets the network know its own pictures", False
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -124,5 +125,26 @@ def test_network_that_is_not_what_its_card_says_fails_the_check(astro_ood, tmp_p
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps({**json.loads(card.read_text()), "sha256": digest}))
     ended = astro_ood("models", "check", path)
-    assert ended.status == 1
+    assert ended.status == 2
     assert "FAIL" in ended.out
+    assert ended.err.startswith(f"error AOD-MD53 {path}: found failures of noise")
+    assert "compare schedule, parameterisation and range" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "likely"),
+    [("schedule", {"kind": "cosine"}, '"schedule": {"kind": "linear"}'), ("range", [0, 255], "its range were [-1, 1]")],
+)
+def test_a_wrong_card_is_refused_with_the_right_one(astro_ood, tmp_path, entry, value, likely):
+    card = json.loads(resource("data/models/photos32.json").read_text())
+    path = Path(shutil.copy(resource("data/models/photos32.safetensors"), tmp_path / "net.safetensors"))
+    path.with_suffix(".json").write_text(json.dumps({**card, entry: value}))
+    ended = astro_ood("models", "check", path)
+    assert ended.status == 2
+    assert "FAIL" in ended.out
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"error AOD-MD53 {path}: found failures of ")
+    assert likely in line
+    assert "expected a network as its card says" in line
+    assert line.endswith("; correct its card to that")
