@@ -20,6 +20,9 @@ from astro_ood.diffusion.frame import Field
 from astro_ood.errors import RunError
 
 MICRO_BATCH = 8
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+Work = Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]
 
 
 @dataclass
@@ -39,24 +42,31 @@ class MicroBatch:
     def __post_init__(self) -> None:
         self.asked = self.size
 
-    def run(self, x: Field, work: Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]) -> list[Field]:
+    def run(self, x: Field, work: Work) -> list[Field]:
         """Results of `work(batch, part)` for all items of `x` (N, C, H, W), joined; batches are padded with zeros."""
         done: list[list[Field]] = []
         start = 0
         while start < len(x):
             part = slice(start, min(start + self.size, len(x)))
-            batch = np.zeros((self.size, *x.shape[1:]), dtype=np.float32)
-            batch[: part.stop - start] = x[part]
-            try:
-                found = work(torch.from_numpy(batch), part)
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU allocator has no type of its own
-                if not is_out_of_memory(error):
-                    raise
-                self._halve()
+            found = self._attempt(x, part, work)
+            if found is None:
+                self._halve()  # outside of any `except`: a traceback keeps the activations of the failed batch alive
                 continue
-            done.append([f[: part.stop - start].cpu().numpy() for f in found])
+            done.append(found)
             start = part.stop
         return [np.concatenate(column) for column in zip(*done, strict=True)]
+
+    def _attempt(self, x: Field, part: slice, work: Work) -> list[Field] | None:
+        """Results for some of the items, nothing where the memory has ended."""
+        n = part.stop - part.start
+        try:
+            batch = np.zeros((self.size, *x.shape[1:]), dtype=np.float32)
+            batch[:n] = x[part]
+            return [f[:n].cpu().numpy() for f in work(torch.from_numpy(batch), part)]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
 
     def _halve(self) -> None:
         if self.size == 1:
@@ -68,8 +78,9 @@ class MicroBatch:
             torch.cuda.empty_cache()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether an error is the end of memory: torch's own kind, numpy's, or one that libraries tell by words alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def seconds_per_call(denoiser: Denoiser, x: Field, t: float, micro_batch: int = MICRO_BATCH, calls: int = 3) -> float:
@@ -110,7 +121,7 @@ def largest_micro_batch(
     while size <= limit:
         try:
             rate = size / seconds_per_call(denoiser, np.resize(x, (size, *x.shape[1:])), t, size)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not tried:
                 raise
             break

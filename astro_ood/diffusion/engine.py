@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from astro_ood._log import Progress, logger
 from astro_ood._random import stream
-from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
+from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch, Work
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.frame import Field, Frame, usable_scale
 from astro_ood.diffusion.presets import Preset
@@ -24,7 +24,6 @@ from astro_ood.diffusion.solver import integrate
 from astro_ood.errors import RunError
 
 MOST_NONFINITE = 0.01
-Work = Callable[[torch.Tensor, slice], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ def _steps(preset: Preset) -> int:
 
 
 def _send(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Batch on the device; from pinned memory it travels while the accelerator still computes."""
+    """Batch on the device, through pinned memory on its way to a GPU."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 

@@ -165,7 +165,9 @@ def _open_file(path: Path, arch: str | None, given: dict[str, Any], where: objec
         raise
     except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError, LookupError) as error:
         if weights.guess_architecture(state) != arch:  # then its arguments are not to blame
-            raise ModelError("MD51", path, f"no {arch} network: its tensors have other names", weights.advice(state, arch)) from None
+            raise ModelError(
+                "MD51", path, f"no {arch} network: its tensors have other names", weights.advice(state, arch)
+            ) from None
         raise ModelError("MD02", where, f"no {arch} network can be built ({error})", "repair its arguments") from None
     weights.fit_state(net, state, where=path, arch=arch)
     c = net.channels

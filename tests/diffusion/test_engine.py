@@ -1,11 +1,16 @@
 """The embedded network on real maps: identity of results, errors, refusals."""
 
+import logging
+import sys
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from astro_ood.diffusion import engine
-from astro_ood.diffusion.batching import MicroBatch, largest_micro_batch
+from astro_ood.diffusion.batching import MicroBatch, is_out_of_memory, largest_micro_batch
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.execution import pick_device
 from astro_ood.diffusion.frame import Frame
@@ -102,6 +107,15 @@ def test_latents_that_are_no_noise_stop_the_run():
         engine.Census("inversion", 8).usable(found)
 
 
+def test_a_latent_that_is_no_noise_is_told_and_left_out(caplog):
+    found = engine.invert(white_noise(), uniform(8), choose("fast", NoiseSchedule.linear(), n_steps=4), estimate_error=False)
+    scale = np.where(np.arange(8) == 3, 3.9, found.latent_scale)
+    with caplog.at_level(logging.WARNING, "astro_ood"):
+        good = engine.Census("inversion", 8).usable(replace(found, latent_scale=scale))
+    assert np.flatnonzero(~good).tolist() == [3]
+    assert caplog.messages == ["inversion: 1 of 8 latents are outside the band of noise: not usable"]
+
+
 def test_a_lost_item_counts_against_the_whole_run():
     """One lost item of a block of eight is no reason to stop a run of 200; the third of the run is."""
     x = uniform(200)
@@ -142,6 +156,51 @@ def test_no_memory_for_a_single_map_is_said():
         engine.decode(white_noise(lambda n: True), uniform(3), choose("fast", NoiseSchedule.linear()))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        ),
+        np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype(float)),
+    ],
+    ids=lambda error: str(error)[:30],
+)
+def test_ends_of_memory_are_known_in_every_wording(error):
+    assert is_out_of_memory(error)
+
+    def work(batch, part):
+        if len(batch) > 2:
+            raise error
+        return (batch,)
+
+    x, batches = uniform(5), MicroBatch(4)
+    (found,) = batches.run(x, work)
+    assert batches.size == 2
+    assert np.array_equal(found, x)
+
+
+def test_the_failed_batch_is_let_go_before_memory_is_given_back(monkeypatch):
+    """What a traceback holds cannot be freed, so the cache would be emptied of nothing."""
+    activations, seen = [], []
+
+    def work(batch, part):
+        activation = batch + 1
+        activations.append(weakref.ref(activation))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("the device is full")
+        return (activation,)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append((sys.exc_info()[1], activations[-1]())))
+    MicroBatch(4).run(uniform(3), work)
+    assert seen == [(None, None)]
+
+
 def test_other_errors_of_a_network_are_not_taken_for_memory():
     broken = Denoiser(lambda x, t: x @ x[:, :, :3], NoiseSchedule.linear(), (1, 8, 8))
     with pytest.raises(RuntimeError, match="size"):
@@ -164,6 +223,18 @@ def test_largest_micro_batch_stops_where_the_memory_ends():
     size, tried = largest_micro_batch(white_noise(lambda n: n > 6), uniform(3), 500.0, gain=0.01)
     assert [n for n, _ in tried] == [1, 2, 4]
     assert size in (1, 2, 4)
+
+
+def test_largest_micro_batch_stops_where_numpy_has_no_memory():
+    model = white_noise()
+
+    def net(x_t, t):
+        if len(x_t) > 2:
+            raise MemoryError("Unable to allocate 8. TiB")
+        return model.net(x_t, t)
+
+    _, tried = largest_micro_batch(Denoiser(net, model.schedule, (1, 8, 8)), uniform(3), 500.0, gain=0.01)
+    assert [n for n, _ in tried] == [1, 2]
 
 
 def test_unknown_device():

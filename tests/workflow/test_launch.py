@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from astro_ood import launch
 from astro_ood.config import Config, Data, Inversion, dump_yaml
-from astro_ood.errors import ConfigError
+from astro_ood.errors import ConfigError, RunError
 from astro_ood.launch import run_workflow
 from astro_ood.maps import gaussian_field
 
@@ -33,6 +34,34 @@ def test_dry_run_leaves_no_configuration_and_runs_no_foreign_snakefile(config, t
 def test_cores_are_a_number_or_all(config, cores):
     with pytest.raises(ConfigError, match=r"CF44 --cores"):
         run_workflow(config, cores=cores, resume=False, extra=[])
+
+
+def failing(monkeypatch, *, says=None):
+    """Let the workflow fail, with or without a last word of one of its jobs."""
+
+    def process(command, **options):
+        if says is not None:
+            Path("results/launch/logs").mkdir()
+            Path("results/launch/logs/invert.log").write_text(f"invert: 3 of 9\nerror {says}\n")
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(launch, "check_config", lambda config: iter(()))
+    monkeypatch.setattr(launch.subprocess, "run", process)
+
+
+def test_a_job_killed_without_a_word_is_given_a_way_on(config, monkeypatch, caplog):
+    failing(monkeypatch)
+    assert run_workflow(config, cores="1", resume=False, extra=[]) == 1
+    assert "--resume` goes on where it stopped" in caplog.text
+    assert "too little memory: take a smaller model.micro_batch" in caplog.text
+
+
+def test_the_last_word_of_a_job_without_memory_is_the_run_s_own(config, monkeypatch):
+    said = "AOD-RN55 device: the device has too little memory for a single map; take a smaller `patch`"
+    failing(monkeypatch, says=said)
+    with pytest.raises(RunError, match=r"^AOD-RN55 device: the device has too little memory") as caught:
+        run_workflow(config, cores="1", resume=False, extra=[])
+    assert caught.value.code == "AOD-RN55"
 
 
 def snakemake(root, *arguments):

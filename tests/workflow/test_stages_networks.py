@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 import astro_ood as ao
 from astro_ood import stages
 from astro_ood.config import Config, Data, Inversion, Model, Proposal, Validation
 from astro_ood.diffusion import engine
+from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.maps import gaussian_field
 from astro_ood.stores import open_shards, open_store, verify_run
 
@@ -78,6 +80,22 @@ def test_a_probe_of_the_micro_batch_leaves_the_solver_alone(maps, tiny_network):
     stages.probe(config)
     attrs = open_store("results/run/probe").attrs
     assert (attrs["solver"], attrs["n_steps"], attrs["t_0"]) == ("ddim", 12, 900)
+
+
+def test_the_micro_batch_that_memory_allowed_is_recorded(maps, tiny_network, monkeypatch, caplog):
+    before = Denoiser.raw
+
+    def full(denoiser, x_t, t):
+        if len(x_t) > 3:
+            raise torch.OutOfMemoryError("the device is full")
+        return before(denoiser, x_t, t)
+
+    monkeypatch.setattr(Denoiser, "raw", full)
+    run(make(maps, tiny_network[0], {"crop": 4}, {"micro_batch": 8}))
+    assert "going on with a micro-batch of 2" in caplog.text
+    for stage in ("latents", "samples"):
+        assert [shard.attrs["micro_batch_used"] for shard in open_shards(f"results/run/{stage}", stage).shards] == [2, 2]
+    assert open_shards("results/run/latents", "latents").attrs["origin"]["micro_batch"] == 8
 
 
 def test_one_map_in_three_channels(maps, tiny_three):

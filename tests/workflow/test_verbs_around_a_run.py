@@ -13,6 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from astro_ood._resources import resource
+from astro_ood.diffusion.nets import ARCHITECTURES
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_plan_counts_the_evaluations_that_the_run_makes(toy, astro_ood, monkeypatch):
@@ -122,8 +127,7 @@ def test_network_that_is_not_what_its_card_says_fails_the_check(astro_ood, tmp_p
         state["tail.weight"] = state["tail.weight"] * 2
     path = tmp_path / "wrong.safetensors"
     save_file(state, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps({**json.loads(card.read_text()), "sha256": digest}))
+    path.with_suffix(".json").write_text(json.dumps({**json.loads(card.read_text()), "sha256": digest(path)}))
     ended = astro_ood("models", "check", path)
     assert ended.status == 2
     assert "FAIL" in ended.out
@@ -148,3 +152,41 @@ def test_a_wrong_card_is_refused_with_the_right_one(astro_ood, tmp_path, entry, 
     assert likely in line
     assert "expected a network as its card says" in line
     assert line.endswith("; correct its card to that")
+
+
+def test_models_list_names_networks_and_architectures(astro_ood):
+    ended = astro_ood("models", "list")
+    assert ended.status == 0
+    card = json.loads(resource("data/models/photos32.json").read_text())
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("photos32 ")]
+    assert f"{card['parameters']:,} parameters" in line
+    assert card["licence"] in line
+    assert {line.split(":")[0] for line in ended.out.splitlines() if line.startswith("arch ")} == {
+        f"arch {name}" for name in ARCHITECTURES
+    }
+
+
+def test_models_convert_writes_weights_with_a_card(astro_ood, tmp_path, tiny_network):
+    _, card, net = tiny_network
+    state, arguments = tmp_path / "mine.pt", tmp_path / "mine.json"
+    torch.save({f"module.{key}": value for key, value in net.state_dict().items()}, state)
+    arguments.write_text(
+        json.dumps({key: card[key] for key in ("arch", "network", "schedule", "shape")} | {"sha256": digest(state)})
+    )
+    out = tmp_path / "new" / "mine.safetensors"
+    command = ("models", "convert", state, "--config", arguments, "--out", out, "--licence", "CC0")
+    ended = astro_ood(*command)
+    assert ended.status == 0, ended
+    assert ended.out.startswith(f"{out}: small_unet, ")
+    written = json.loads(out.with_suffix(".json").read_text())
+    assert (written["sha256"], written["licence"]) == (digest(out), "CC0")
+    assert written["converted_from"] == {"name": "mine.pt", "sha256": digest(state)}
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in load_file(out).items())
+    again = astro_ood(*command)
+    assert again.status == 2
+    assert again.err.startswith(f"error AOD-MD61 {out}: there is a file already")
+    assert astro_ood(*command, "--overwrite").status == 0
+    refused = astro_ood("models", "convert", state, "--config", arguments, "--arch", "iddpm", "--out", out, "--overwrite")
+    assert refused.status == 2
+    assert "AOD-MD51" in refused.err
+    assert "try arch: small_unet" in refused.err
