@@ -67,7 +67,7 @@ _LATENTS = {
     "z": (("item", "latent_channel", "latent_y", "latent_x"), "latents"),
     "reconstruction": (("item", "channel", "y", "x"), "maps decoded again from their latents"),
     "round_trip": (("item",), "RMSE of the reconstruction over the standard deviation of the map"),
-    "latent_error": (("item",), "RMSE of the latent, against half the step, over its standard deviation"),
+    "latent_error": (("item",), "RMSE of the latent over its standard deviation, extrapolated from half the step"),
 }
 
 

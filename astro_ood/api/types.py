@@ -99,8 +99,8 @@ class Latents:
     z : ndarray, shape (N, C, H, W)
         Latents at time ``origin.t_0``.
     round_trip, latent_error : ndarray, shape (N,)
-        RMSE of the reconstruction over the standard deviation of the map; RMSE against a solution with half the step over the
-        standard deviation of the latent.
+        RMSE of the reconstruction over the standard deviation of the map; estimated RMSE of the latent over its standard deviation
+        (distance from a solution with half the step, times 1 / (1 - 2^-p) for a solver of order p).
     latent_scale : ndarray, shape (N,)
         Standard deviation of the latent over its expectation: about 1 where the network is what its card says.
     channel_spread : ndarray, shape (N,)

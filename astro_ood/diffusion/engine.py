@@ -39,8 +39,8 @@ class Inversion:
     round_trip : ndarray, shape (N,)
         RMSE of the reconstruction over the standard deviation of the map.
     latent_error : ndarray, shape (N,)
-        RMSE between the latent and that of a solution with half the step, over the standard deviation of the latent; NaN where it was
-        not estimated.
+        Estimated RMSE of the latent over its standard deviation: the distance from a solution with half the step, times Richardson's
+        factor for the order of the solver (`Preset.error_of_difference`); NaN where it was not estimated.
     latent_scale : ndarray, shape (N,)
         Standard deviation of the latent over its expectation; far from 1 the solver has diverged or the network is not what its card
         says.
@@ -211,7 +211,7 @@ def invert_blocks(
             n = max(0, min(len(x), estimates - seen))
             if n:
                 (better,) = batches.run(y[:n], _there(denoiser, fine, progress))
-                error[:n] = relative_error(z[:n], better)
+                error[:n] = preset.error_of_difference * relative_error(z[:n], better)
                 for column, check in enumerate(checks):
                     _, again = batches.run(y[:n], _there_and_back(denoiser, check, progress))
                     trips[:n, column] = relative_error(frame.to_maps(again)[0], x[:n])

@@ -21,7 +21,7 @@ class Method:
     make : callable
         Gives a fresh solver for a network.
     order : int
-        Order of convergence.
+        Order of convergence p: halving the steps divides the error by 2^p.
     up, down : int
         Network evaluations of a step of inversion, of decoding.
     start : int

@@ -18,6 +18,7 @@ from astro_ood.diffusion.presets import choose
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.train import TrainingPlan, crops, train
 from astro_ood.errors import InputError, ModelError, RunError
+from astro_ood.selftest import gaussian_oracle
 
 
 def test_round_trip_of_held_out_maps(model, hi4pi):
@@ -75,6 +76,19 @@ def white_noise(fail=lambda batch: False):
         return sigma * x_t / (alpha**2 / 3 + sigma**2)
 
     return Denoiser(net, schedule, (1, 8, 8))
+
+
+@pytest.mark.parametrize("t_0", [700.0, 900.0])
+@pytest.mark.parametrize(
+    ("preset", "solver"),
+    [("paper", None), ("fast", None), ("accurate", None), ("fast", "ddim"), ("fast", "heun"), ("fast", "unipc"), ("fast", "rk4")],
+)
+def test_latent_error_is_that_of_the_closed_form(preset, solver, t_0):
+    """The bare distance from half the step would be half of it for a solver of first order, three quarters for one of second."""
+    oracle, maps = gaussian_oracle()
+    found = engine.invert(oracle, maps.float().numpy(), choose(preset, oracle.schedule, t_0=t_0, solver=solver))
+    true = engine.relative_error(found.z, oracle.exact(maps, 0.0, t_0).numpy())
+    assert np.median(found.latent_error / true) == pytest.approx(1, abs=0.06)
 
 
 def uniform(n):
