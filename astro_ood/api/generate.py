@@ -218,6 +218,8 @@ def sample(
     criteria: str = "calibrated",
     *,
     k: int = 3,
+    reach: float = 1.0,
+    noise: float = 0.5,
     false_reject: float = 0.05,
     budget: int | None = None,
 ) -> Proposals:
@@ -232,11 +234,16 @@ def sample(
     seed : int
         Candidate ``i`` depends on ``(seed, i)`` alone.
     proposal : str, optional
-        ``gaussian``, ``slerp`` or ``lol``; by default gaussian for a prior and lol for latents.
+        ``gaussian``, ``shell`` or ``parent`` (from the prior), ``lerp``, ``slerp`` or ``norm_path`` (between two latents), ``lol``,
+        ``bands`` or ``low_high`` (combinations); by default gaussian for a prior and lol for latents.
     criteria : str
         ``calibrated``, ``paper`` or ``none``.
     k : int
-        Latents combined by ``lol``.
+        Latents combined by ``lol`` and ``bands``.
+    reach : float
+        ``lerp``, ``slerp``, ``norm_path``: middle part of the path that is taken, 0 to 1.
+    noise : float
+        ``parent``: amplitude of the noise, 0 to 1.
     false_reject : float
         Rate at which calibrated criteria reject a true latent.
     budget : int, optional
@@ -255,10 +262,10 @@ def sample(
     kind = proposal or ("gaussian" if fitted else "lol")
     rows = usable_rows(latents.latent_scale)
     z = latents.z[rows]
-    prior = fitted.prior if fitted else (prior_.fit(z) if kind == "gaussian" else None)
+    prior = fitted.prior if fitted else (prior_.fit(z) if kind in proposal_.FROM_PRIOR else None)
     references = criteria_.reference_rows(len(z))
     bands = criteria_.make(criteria, z[references], false_reject=false_reject, seed=seed, rows=references)
-    drawn = criteria_.draw(proposal_.maker(kind, z, prior, seed, k), bands, n, budget=budget)
+    drawn = criteria_.draw(proposal_.maker(kind, z, prior, seed, k, reach=reach, noise=noise), bands, n, budget=budget)
     return Proposals(
         z=drawn.accepted.z.astype(np.float32),
         accepted=drawn.mask,

@@ -39,7 +39,7 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
     restored = prior.restore(store.attrs["kind"], {name: store.load(name) for name in store})
     bands, origin = criteria_of(latents, config), latents.origin
     # proposals take their parents from memory, in float32
-    make = proposal.maker(wanted.kind, latents[:], restored, config.seed, wanted.k)
+    make = proposal.maker(wanted.kind, latents[:], restored, config.seed, wanted.k, reach=wanted.reach, noise=wanted.noise)
     draws = Draws(make, bands, wanted.n, budget=wanted.budget)
     parents: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []

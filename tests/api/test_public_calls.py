@@ -124,7 +124,9 @@ def test_priors(latents, kind):
     assert (proposals.parents == -1).all()
 
 
-@pytest.mark.parametrize("proposal", [None, "lol", "slerp", "gaussian"])
+@pytest.mark.parametrize(
+    "proposal", [None, "lol", "slerp", "gaussian", "shell", "parent", "lerp", "norm_path", "bands", "low_high"]
+)
 def test_exactly_as_many_as_asked_for(latents, proposal):
     found = ao.sample(latents, 5, seed=1, proposal=proposal, criteria="none")
     assert len(found) == len(found.z) == len(found.parents) == 5

@@ -199,3 +199,17 @@ def test_every_prior_is_stored_and_drawn_from(files, network, tmp_path, monkeypa
     samples = np.asarray(run(config).samples)
     assert np.isfinite(samples).all()
     assert len(samples) == 4
+
+
+@pytest.mark.parametrize("kind", ["bands", "parent", "shell"])
+def test_every_proposal_is_stored_with_its_parents(files, network, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    config = make("kinds", files, network, criteria=Criteria(kind="none"))
+    run(config.model_copy(update={"proposal": Proposal(n=4, k=2, kind=kind, noise=0.25)}))
+    store = open_store(config.run / "proposals")
+    parents, weights = store.load("parents"), store.load("weights")
+    columns = {"bands": 2 * 4, "parent": 1, "shell": 1}[kind]
+    assert parents.shape == weights.shape == (4, columns)
+    assert (parents < len(store.attrs["parent_ids"])).all()
+    if kind == "parent":
+        np.testing.assert_allclose(weights, np.sqrt(1 - 0.25**2))
