@@ -201,14 +201,47 @@ def plan_config(config: Config) -> Iterator[str]:
         total += calls * seconds
         more = f" (+ {extra} for errors, of {sum(estimated)})" if extra else ""
         yield f"{stage}: {n_maps} maps, {each} evaluations each{more}, {calls} network calls in {shards} jobs, about {_duration(calls * seconds)} in all"
-    maps, latents = 4 * math.prod(found.frame.shape), found.pilot[0].nbytes
+    maps, latents = found.maps.stretch.dtype().itemsize * math.prod(found.frame.shape), found.pilot[0].nbytes
     size = n * (2 * maps + latents) + config.proposal.n * (maps + latents)
     yield f"disk: about {size / 1e6:.1f} MB in {config.run}, before compression"
     after = resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
     more = f"{max(0, after - memory) / 1e6:.1f} GB of them for {micro_batch} maps in the network"
     yield f"memory: {after / 1e6:.1f} GB for this probe, {more}; jobs of invert and decode need no more, whatever the number of maps"
+    yield from _evaluation(found, config)
     yield f"execution: {', '.join(_faster(found, preset.t_0, micro_batch))} (model.channels_last, model.precision, model.onnx, model.threads)"
     yield f"network time: about {_duration(total)} on {model.device}, over all jobs ({seconds:.3f} s a call of {micro_batch} maps)"
+
+
+def _evaluation(found: _Opened, config: Config) -> Iterator[str]:
+    """What the stages that hold all their maps will take, from statistics and synthesis of two maps."""
+    from astro_ood.api.baselines import ITERATIONS, usual_methods
+    from astro_ood.stats.features import features
+    from astro_ood.stats.synthesis import synthesise
+
+    some, (channels, *sides) = found.pilot[:2, 0].astype(np.float64), found.frame.shape
+    real, new = channels * len(found.maps.images), channels * config.proposal.n
+    methods = config.validation.baselines
+    methods = usual_methods(math.prod(sides)) if methods is None else methods
+    made = min(new, config.validation.synthesised) if "scattering" in methods else 0
+    total = real + new * (1 + len(methods) - ("scattering" in methods)) + made
+    # latents in single and double precision, decoded maps in single; every set of maps in double, as it is and as it is compared
+    latents, compared = (
+        (3 * found.pilot[0].size + math.prod(found.frame.shape)) * 4 * real / channels,
+        16 * math.prod(sides) * total,
+    )
+    yield (
+        f"memory besides: about {latents / 1e6:.1f} MB of latents in fit-prior and propose, {compared / 1e6:.1f} MB of maps in evaluate: "
+        "these hold all of them"
+    )
+    started = time.perf_counter()
+    features(some)
+    each, started = (time.perf_counter() - started) / len(some), time.perf_counter()
+    line = f"evaluate: statistics of {total} maps about {_duration(each * total)}"
+    if made:
+        synthesise(some, len(some), np.random.default_rng(0), iterations=ITERATIONS // 10)
+        synthesis = 10 * (time.perf_counter() - started) / len(some)
+        line += f", scattering synthesis of {made} about {_duration(synthesis * made)}"
+    yield f"{line}; its tests ({config.validation.permutations} relabellings, seconds a set of some tens of maps) and the report are not in any figure here"
 
 
 def _faster(found: _Opened, t: float, micro_batch: int) -> Iterator[str]:

@@ -30,6 +30,11 @@ AUGMENTATION, GAUSSIAN, IAAFT, SCATTERING = "augmentation", "Gaussian field", "I
 METHODS = {"augmentation": AUGMENTATION, "gaussian": GAUSSIAN, "iaaft": IAAFT, "scattering": SCATTERING}
 
 
+def usual_methods(pixels: int) -> list[str]:
+    """All of `METHODS`, without scattering synthesis for maps of more than `LARGEST` pixels."""
+    return [name for name in METHODS if name != "scattering" or pixels <= LARGEST]
+
+
 def make_baselines(
     real: Array,
     n: int,
@@ -66,7 +71,7 @@ def make_baselines(
         CF44 for a method that does not exist.
     """
     if methods is None:
-        methods = [name for name in METHODS if name != "scattering" or real[0].size <= LARGEST]
+        methods = usual_methods(real[0].size)
     for name in methods:
         if name not in METHODS:
             raise ConfigError("CF44", "baselines", f"found {name!r}", f"choose from {', '.join(METHODS)}")

@@ -8,12 +8,15 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from workflow_support import image, save, small_config, write_fits
 
 from astro_ood._resources import resource
 from astro_ood.diffusion.nets import ARCHITECTURES
+from astro_ood.stores import open_store
 
 
 def digest(path):
@@ -29,7 +32,31 @@ def test_plan_counts_the_evaluations_that_the_run_makes(toy, astro_ood, monkeypa
     up, fine = steps, 2 * steps - 1
     assert f"{2 * up} evaluations each (+ {fine + 2 * checks * up} for errors" in lines["invert"]
     assert f"{toy.config.proposal.n} maps, {steps} evaluations each" in lines["decode"]
-    assert {"disk", "memory", "network time"} <= set(lines)
+    assert {"disk", "memory", "memory besides", "evaluate", "network time"} <= set(lines)
+    # 4 sets of 7 new maps (3 methods beside the network) and the real ones
+    assert f"statistics of {n_fields(toy) + 4 * 7} maps about" in lines["evaluate"]
+    assert "the report are not in any figure" in lines["evaluate"]
+
+
+def n_fields(toy):
+    return len(open_store(toy.run / "fields", stage="fields").attrs["ids"])
+
+
+def test_plan_tells_what_disk_and_synthesis_take(here, astro_ood):
+    """Values beyond single precision are stored in double; the synthesis is in the figures where it is asked for."""
+    said = []
+    for scale, baselines in ((1, ["gaussian"]), (1e35, ["gaussian", "scattering"])):
+        files = [write_fits(here / f"{scale}-{i}.fits", scale * image(i).astype(np.float64)) for i in range(4)]
+        config = small_config(files, validation={"baselines": baselines, "synthesised": 3})
+        ended = astro_ood("plan", save(config, here / "c.yaml"))
+        assert ended.status == 0, ended
+        said.append(dict(line.split(": ", 1) for line in ended.out.splitlines()))
+    (single, double), pixels, n, m = said, 32 * 32, int(said[0]["invert"].split()[0]), 7
+    for lines, size in ((single, 4), (double, 8)):
+        assert f"about {(n * (2 * size + 4) + m * (size + 4)) * pixels / 1e6:.1f} MB" in lines["disk"]
+    assert "synthesis" not in single["evaluate"]
+    assert f"statistics of {n + 2 * m + 3} maps" in double["evaluate"]
+    assert "scattering synthesis of 3 about" in double["evaluate"]
 
 
 def test_compare_puts_runs_side_by_side(toy, astro_ood):
