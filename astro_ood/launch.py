@@ -220,8 +220,8 @@ def _evaluation(found: _Opened, config: Config) -> Iterator[str]:
 
     some, (channels, *sides) = found.pilot[:2, 0].astype(np.float64), found.frame.shape
     real, new = channels * len(found.maps.images), channels * config.proposal.n
-    methods = config.validation.baselines
-    methods = usual_methods(math.prod(sides)) if methods is None else methods
+    asked = config.validation.baselines
+    methods: Sequence[str] = usual_methods(math.prod(sides)) if asked is None else asked
     made = min(new, config.validation.synthesised) if "scattering" in methods else 0
     total = real + new * (1 + len(methods) - ("scattering" in methods)) + made
     # latents in single and double precision, decoded maps in single; every set of maps in double, as it is and as it is compared
