@@ -224,14 +224,11 @@ def _evaluation(found: _Opened, config: Config) -> Iterator[str]:
     methods: Sequence[str] = usual_methods(math.prod(sides)) if asked is None else asked
     made = min(new, config.validation.synthesised) if "scattering" in methods else 0
     total = real + new * (1 + len(methods) - ("scattering" in methods)) + made
-    # latents in single and double precision, decoded maps in single; every set of maps in double, as it is and as it is compared
-    latents, compared = (
-        (3 * found.pilot[0].size + math.prod(found.frame.shape)) * 4 * real / channels,
-        16 * math.prod(sides) * total,
-    )
+    # inverted latents in single precision; every set of maps in double, as it is and as it is compared
+    latents, compared = found.pilot[0].nbytes * found.maps.n_inverted, 16 * math.prod(sides) * total
     yield (
-        f"memory besides: about {latents / 1e6:.1f} MB of latents in fit-prior and propose, {compared / 1e6:.1f} MB of maps in evaluate: "
-        "these hold all of them"
+        f"memory besides: propose holds the inverted latents, about {latents / 1e6:.1f} MB, and evaluate all maps, "
+        f"about {compared / 1e6:.1f} MB"
     )
     started = time.perf_counter()
     features(some)
