@@ -1,6 +1,6 @@
 """What cheaper methods make from the same real maps: the sets that a network must beat.
 
-Scattering synthesis costs about 0.1 s a map of 32 x 32, 0.4 s of 64 x 64, 1.2 s of 128 x 128 and 5 s of 256 x 256 (one core, 60 iterations), a
+Scattering synthesis costs 0.14 s a map of 32 x 32, 0.37 s of 64 x 64, 1.2 s of 128 x 128 and 4.4 s of 256 x 256 (one core, 60 iterations), a
 hundred times as much as the others. So it makes `SYNTHESISED` maps at most, and by default none of more than `LARGEST` pixels. The number enters
 its tests as that of any set does. As the inverted and the held-out maps limit a comparison too, little is lost while these are few: between 6 inverted
 and 6 held-out maps, 16 synthetic ones widen the null by 6 % against 48; between 100 and 100 by 63 %.

@@ -13,10 +13,9 @@ from astro_ood.api.types import Scores
 from astro_ood.errors import InputError
 from astro_ood.maps import Map
 from astro_ood.maps.consistency import check_scales, check_shapes, require_positive, same_unit
-from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
-from astro_ood.stats.novelty import Novelty, novelty
+from astro_ood.stats.novelty import Novelty
 from astro_ood.stats.onepoint import histograms
-from astro_ood.stats.scores import ImageFeatures, validate_sets
+from astro_ood.stats.scores import ImageFeatures, Validation, validate_sets
 from astro_ood.stats.spectrum import power_spectrum
 from astro_ood.stats.verdict import verdict
 
@@ -24,6 +23,8 @@ Array = NDArray[np.float64]
 MapSet = Sequence[Map] | NDArray[Any]
 
 N_BINS = 8
+# Pairs of which the report shows the maps.
+CLOSEST = 6
 
 
 def validate(
@@ -61,7 +62,7 @@ def validate(
     regions : pair of sequences of str, optional
         Regions of the sky of `real` and of `held_out`, the exchangeable units; those of the maps by default.
     n_permutations : int
-        Random relabellings of a test.
+        Divisions of a field statistic, at least 100 for each p-value of a set; distances between sets and correlations always take 100.
     baselines : sequence of str, optional
         Of ``augmentation``, ``gaussian``, ``iaaft`` and ``scattering``; by default all, the last only for maps of up to 128 x 128 pixels, for
         it is slow.
@@ -109,7 +110,7 @@ def validate(
         methods=baselines,
         most_synthesised=most_synthesised,
     )
-    rows = validate_sets(
+    found = validate_sets(
         arrays["real"],
         arrays["synthetic"],
         held_out=arrays.get("held_out"),
@@ -126,23 +127,20 @@ def validate(
         image_features=image_features,
         seed=seed,
     )
-    words = verdict(rows)
-    return Scores(
-        rows, words.headline, words.sentences, words.status, _curves(arrays, cheap, pixel_scale, region_lists[0], log=log)
-    )
+    words = verdict(found.rows)
+    curves = _curves(arrays, cheap, pixel_scale, found, log=log)
+    return Scores(found.rows, words.headline, words.sentences, words.status, curves)
 
 
-def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, regions: Any, *, log: bool) -> dict[str, Any]:
+def _curves(
+    arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: Any, found: Validation, *, log: bool
+) -> dict[str, Any]:
     """What the figures of a report show, as plain lists."""
     natural = {name: np.log10(a) if log else a for name, a in {**arrays, **baselines}.items()}
     spectra = {name: power_spectrum(a, pixel_scale, n_bins=N_BINS) for name, a in natural.items()}
     first = spectra["synthetic"]
     reference = natural.get("held_out", natural["real"])
     pooled = {name: histograms(a, np.concatenate(list(natural.values())))[0] for name, a in natural.items()}
-    near = novelty(natural["synthetic"], natural["real"], natural.get("held_out"), regions=regions)
-    prints = {name: fingerprints(natural[name], pixel_scale) for name in arrays}
-    twins = fingerprint_novelty(prints["synthetic"], prints["real"], prints.get("held_out"), regions)
-    order = np.argsort(near.samples)[:6]
     return {
         "log": log,
         "k": first.k.tolist(),
@@ -152,21 +150,21 @@ def _curves(arrays: dict[str, Array], baselines: dict[str, Array], pixel_scale: 
         "pdf": {name: h.density.tolist() for name, h in pooled.items()},
         "reference": "held_out" if "held_out" in arrays else "real",
         "range": [float(reference.min()), float(reference.max())],
-        "novelty": {
-            **_distances(near),
-            "scattering": _distances(twins),
-            "closest": [[int(i), int(near.nearest[i]), float(near.samples[i])] for i in order],
-        },
+        "novelty": {**_nearest(found.novelty), "scattering": _nearest(found.twins)},
     }
 
 
-def _distances(found: Novelty) -> dict[str, Any]:
+def _nearest(found: Novelty) -> dict[str, Any]:
+    """Distances, the closest pairs (sample, inverted map, distance), and the correlations with the parents where these are known."""
+    known = {} if found.parent_correlation is None else {"parent_correlation": found.parent_correlation.tolist()}
     return {
         "ratio": found.ratio,
         "copy_rate": found.copy_rate,
         "threshold": found.threshold,
         "synthetic": found.samples.tolist(),
         "reference": found.reference.tolist(),
+        "closest": [[int(i), int(found.nearest[i]), float(found.samples[i])] for i in np.argsort(found.samples)[:CLOSEST]],
+        **known,
     }
 
 

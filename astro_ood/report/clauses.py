@@ -15,6 +15,7 @@ import numpy as np
 from astro_ood.report import words
 from astro_ood.report.content import SYNTHETIC, InversionCard, ReportData, Row
 from astro_ood.report.references import REFERENCES
+from astro_ood.stats.rows import attainable, by_test
 
 _SHOWN = 3
 
@@ -309,15 +310,16 @@ def _testing(report: ReportData, own: Sequence[Row], cite: Citations) -> list[st
     if not n_tests:
         return []
     permutations = setting(report, "validation", "permutations")
-    number = f" (at least {words.number(permutations)} divisions)" if words.finite(permutations) else ""
+    number = f" (at least {words.number(permutations)} divisions for the statistics of maps)" if words.finite(permutations) else ""
     said = [
         f"P-values come from permutations of whole {_unit_of_exchange(report)}{number}, with the maps behind the samples allowed for; "
         f"several scales of a statistic give one p-value, that of the largest standardised difference{cite('westfall1993')}, and "
         f"the {words.count(n_tests, 'p-value')} of a set were corrected for their number{cite('holm1979')}."
     ]
-    least = [p for row in own if (p := words.finite(row.get("p_min"))) is not None]
-    if least:
-        said.append(f"With these numbers of maps no p-value below {words.number(max(least), 2)} can occur{cite('phipson2010')}.")
+    least, most, known = attainable(own)
+    if known:
+        shown = by_test(least, most, lambda p: words.number(p, 2))
+        said.append(f"With these numbers of maps no p-value below {shown} can occur{cite('phipson2010')}.")
     return said
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from astro_ood.report import words
 from astro_ood.report.content import SYNTHETIC, ReportData, Row
+from astro_ood.stats.rows import attainable
 from astro_ood.stats.testing import ALPHA
 
 _NAMED = 3
@@ -177,7 +178,7 @@ def _cell(rows: Sequence[Row], head: Row) -> Cell:
         worst = max(own, key=lambda r: abs(floors(r)))
     elif own:
         # distances between sets have no floor in standard deviations; the row of them all is that of the least likely one
-        worst = min(own, key=lambda r: (_or(r.get("p_adjusted"), 2.0), _or(r.get("p"), 2.0)))
+        worst = min(own, key=lambda r: _or(r.get("p"), 2.0))
     others = [r for r in _rivals(rows) if r["statistic"] == head["statistic"] and words.finite(r.get("value")) is not None]
     return Cell(head, worst, min(others, key=lambda r: abs(float(r["value"])), default=None))
 
@@ -191,12 +192,12 @@ def _rivals(rows: Sequence[Row]) -> list[Row]:
 def _standing(rows: Sequence[Row]) -> dict[str, Any]:
     found = {name: words.standing(rows, name) for name in dict.fromkeys(str(r["set"]) for r in _rivals(rows))}
     best = min(found, key=lambda name: (found[name][1], -found[name][0]), default=None)
-    least = [p for r in rows if r["set"] == SYNTHETIC and words.is_whole(r) and (p := words.finite(r.get("p_min"))) is not None]
+    _, most, m = attainable(r for r in rows if r["set"] == SYNTHETIC and words.is_whole(r))
     return {
         "own": words.standing(rows, SYNTHETIC),
         "rival": best,
         "rivals": found.get(best or ""),
-        "least": min(1.0, max(least) * len(least)) if least else None,
+        "least": min(1.0, most * m) if m else None,
     }
 
 

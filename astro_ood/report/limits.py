@@ -12,6 +12,7 @@ import numpy as np
 
 from astro_ood.report import words
 from astro_ood.report.content import SYNTHETIC, ReportData, Row
+from astro_ood.stats.rows import attainable, by_test
 
 
 def limits_of(data: ReportData) -> list[str]:
@@ -48,13 +49,13 @@ def _power(rows: Sequence[Row]) -> list[str]:
     own = [row for row in rows if row.get("set") == SYNTHETIC]
     whole = [row for row in own if words.is_whole(row)]
     text = []
-    attainable = [p for row in whole if (p := words.finite(row.get("p_min"))) is not None]
-    if attainable:
-        least = max(attainable)
-        m = len(attainable)
+    least, most, m = attainable(whole)
+    if m:
+        plain = by_test(least, most, words.probability)
+        corrected = by_test(min(1.0, m * least), min(1.0, m * most), words.probability)
         text.append(
-            f"With these numbers of maps no test can give p below {words.probability(least)}, and after correction for "
-            f"{words.count(m, 'test')} not below {words.probability(min(1.0, m * least))}."
+            f"With these numbers of maps no test can give p below {plain}, and after correction for "
+            f"{words.count(m, 'test')} not below {corrected}."
         )
     open_ = [words.statistic(str(row["statistic"])) for row in whole if words.tone(str(row.get("verdict"))) == "undecided"]
     if open_:

@@ -130,18 +130,8 @@ def compare(
     """
     real, samples = as_values(a), as_values(b)
     n_s = len(samples)
-    if inverted is not None:
-        behind = [as_values(inverted)]
-    elif n_effective_b is not None:
-        behind = [stand_in(samples, n_effective_b, rng) for _ in range(THINNINGS)]
-    else:
-        behind = [samples]
-    conditional = inverted is not None or n_effective_b is not None
-    each = -(-n_permutations // len(behind))
-    drawn = n_s if conditional else None
-    # All divisions of each of many stand-ins would be far more than is needed.
-    limit = ENUMERATION_LIMIT if len(behind) == 1 else each
-    parts = [_differences(real, other, units_a, units_inverted, drawn, kind, each, rng, limit) for other in behind]
+    behind = maps_behind(samples, None if inverted is None else as_values(inverted), n_effective_b, n_permutations, rng)
+    parts = [_differences(real, other, behind, units_a, units_inverted, kind, rng) for other in behind.sets]
     null, between = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]).std(axis=0)
     n_a, n_eff = parts[0][2:]
     difference = summary(samples, np.ones((1, n_s)), kind)[0] - summary(real, np.ones((1, len(real))), kind)[0]
@@ -180,6 +170,43 @@ def summary(values: FloatArray, counts: FloatArray, kind: Kind) -> FloatArray:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """Maps behind the samples, and how often they are divided from the real ones.
+
+    Attributes
+    ----------
+    sets : list of ndarray
+        The inverted maps, or stand-ins for them, or the samples themselves where these are independent; of one length.
+    n_drawn : int or None
+        Values drawn with replacement in the place of samples; None where samples are independent.
+    n_permutations, limit : int
+        Least number of divisions of each set; fewer than `limit` are all enumerated.
+    """
+
+    sets: list[FloatArray]
+    n_drawn: int | None
+    n_permutations: int
+    limit: int
+
+
+def maps_behind(
+    samples: FloatArray, inverted: FloatArray | None, n_effective: int | None, n_permutations: int, rng: np.random.Generator
+) -> Behind:
+    """What stands for the maps that samples were made from (the two rules of this module)."""
+    if inverted is not None:
+        sets = [inverted]
+    elif n_effective is not None:
+        sets = [stand_in(samples, n_effective, rng) for _ in range(THINNINGS)]
+    else:
+        sets = [samples]
+    each = -(-n_permutations // len(sets))
+    # Enumerating far more divisions than were asked for costs too much, and so does enumerating those of every stand-in.
+    limit = min(ENUMERATION_LIMIT, 20 * n_permutations) if len(sets) == 1 else each
+    independent = inverted is None and n_effective is None
+    return Behind(sets, None if independent else len(samples), each, limit)
+
+
+@dataclass(frozen=True)
 class Divisions:
     """Re-divisions of pooled maps into two groups of the original numbers of units.
 
@@ -205,30 +232,26 @@ class Divisions:
 
 def divide(
     n_real: int,
-    n_behind: int,
+    behind: Behind,
     rng: np.random.Generator,
     units_a: ArrayLike | None = None,
     units_behind: ArrayLike | None = None,
-    n_drawn: int | None = None,
-    n_permutations: int = 1999,
-    limit: int = ENUMERATION_LIMIT,
 ) -> Divisions:
     """Pool real maps with those behind the samples, re-divide them, and draw from the second group (the rule of this module).
 
     Parameters
     ----------
-    n_real, n_behind : int
-        Numbers of maps, the real (held-out) ones first in the pool.
+    n_real : int
+        Number of the real (held-out) maps, which come first in the pool.
+    behind : Behind
+        One of its sets is the second part of the pool.
     rng : numpy.random.Generator
     units_a, units_behind : array_like, optional
         Regions, which are exchanged as a whole.
-    n_drawn : int, optional
-        Values drawn with replacement from the second group; None draws none.
-    n_permutations, limit : int
-        Least number of divisions; fewer than `limit` are all enumerated, and repeated.
     """
-    units, n_a, n_b = pooled_units(n_real, n_behind, units_a, units_behind)
-    member, exact = partitions(n_a, n_b, n_permutations, rng, limit)
+    n_permutations, n_drawn = behind.n_permutations, behind.n_drawn
+    units, n_a, n_b = pooled_units(n_real, len(behind.sets[0]), units_a, units_behind)
+    member, exact = partitions(n_a, n_b, n_permutations, rng, behind.limit)
     if exact:
         member = np.repeat(member, -(-n_permutations // len(member)), axis=0)
     held = member[:, units].astype(np.float64)
@@ -241,21 +264,19 @@ def divide(
 
 def _differences(
     real: FloatArray,
-    behind: FloatArray,
+    other: FloatArray,
+    behind: Behind,
     units_a: ArrayLike | None,
     units_behind: ArrayLike | None,
-    n_drawn: int | None,
     kind: Kind,
-    n_permutations: int,
     rng: np.random.Generator,
-    limit: int,
 ) -> tuple[FloatArray, FloatArray, int, int]:
     """Null differences (B, K) and differences between the two groups proper (B, K) over re-divisions, and the numbers of units.
 
-    Without `n_drawn` the second group itself is compared.
+    `other` is one of the sets of `behind`; where nothing is drawn, the second group itself is compared.
     """
-    pool = np.concatenate([real, behind])
-    parts = divide(len(real), len(behind), rng, units_a, units_behind, n_drawn, n_permutations, limit)
+    pool = np.concatenate([real, other])
+    parts = divide(len(real), behind, rng, units_a, units_behind)
     first = summary(pool, parts.held, kind)
     between = summary(pool, parts.other, kind) - first
     null = between if parts.drawn is None else summary(pool, parts.drawn, kind) - first

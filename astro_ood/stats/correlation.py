@@ -46,8 +46,8 @@ from numpy.typing import ArrayLike
 
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray
-from astro_ood.stats.conditional import THINNINGS, divide, stand_in
-from astro_ood.stats.testing import ENUMERATION_LIMIT, attainable_p, max_t, partitions
+from astro_ood.stats.conditional import divide, maps_behind
+from astro_ood.stats.testing import attainable_p, max_t, partitions
 
 BETWEEN = "between statistics"
 # Variances below this fraction of that of all maps count as none: their correlations are 0.
@@ -70,8 +70,8 @@ class CorrelationComparison:
         NaN: an interval would be one of the noise.
     floor, null, null_sd : ndarray, shape (S,)
         Mean between two sets of real maps; mean and standard deviation between real maps and samples of a perfect generator.
-    p, p_adjusted, detectable : ndarray, shape (S,)
-        p of each group, adjusted for their number (max-T), and the value that would have reached 5 % after that.
+    p, p_adjusted, critical : ndarray, shape (S,)
+        p of each group, adjusted for their number (max-T), and the value from which that is 5 %.
     p_any, p_min : float
         Of all groups together, and the smallest that it can be.
     n_real, n_effective : int
@@ -87,7 +87,7 @@ class CorrelationComparison:
     null_sd: FloatArray
     p: FloatArray
     p_adjusted: FloatArray
-    detectable: FloatArray
+    critical: FloatArray
     p_any: float
     p_min: float
     n_real: int
@@ -133,19 +133,13 @@ def compare_correlations(
     x, y = _joined(real), _joined(samples)
     if min(len(x), len(y)) < 2:
         raise InputError("IN40", "correlations", f"{len(x)} real maps and {len(y)} samples", "give at least two of each")
-    if inverted is not None:
-        behind = [_joined(inverted)]
-    else:
-        behind = [y] if n_effective is None else [stand_in(y, n_effective, rng) for _ in range(THINNINGS)]
-    drawn = None if inverted is None and n_effective is None else len(y)
-    each = -(-n_permutations // len(behind))
-    limit = min(ENUMERATION_LIMIT, 20 * n_permutations) if len(behind) == 1 else each
+    behind = maps_behind(y, None if inverted is None else _joined(inverted), n_effective, n_permutations, rng)
     draws, between = [], []
-    for other in behind:
+    for other in behind.sets:
         pool = np.concatenate([x, other])
-        parts = divide(len(x), len(other), rng, units_real, units_inverted, drawn, each, limit)
+        parts = divide(len(x), behind, rng, units_real, units_inverted)
         draws.append(pairs.distances(pool, parts.held, parts.other if parts.drawn is None else parts.drawn))
-        some = partitions(parts.n_a, parts.n_b, -(-_SPLITS // len(behind)), rng, _SPLITS)[0][:, parts.units].astype(np.float64)
+        some = partitions(parts.n_a, parts.n_b, -(-_SPLITS // len(behind.sets)), rng, _SPLITS)[0][:, parts.units].astype(np.float64)
         between.append(pairs.distances(pool, some, 1 - some))
     null = np.concatenate(draws)
     given = np.concatenate([np.ones(len(x)), np.zeros(len(y))])[None]
@@ -164,7 +158,7 @@ def compare_correlations(
         null_sd=null.std(axis=0),
         p=np.maximum(p, p_min),
         p_adjusted=np.maximum(p_adjusted, p_min),
-        detectable=bar,
+        critical=bar,
         p_any=max(p_any, p_min),
         p_min=p_min,
         n_real=parts.n_a,

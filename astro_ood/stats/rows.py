@@ -7,7 +7,7 @@ been, with enough maps and attainable p-values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,19 @@ COPY_RATE = 0.05
 
 
 def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adjusted: float, n_tests: int) -> list[Row]:
-    """The row of a statistic, then those of its scales."""
+    """The row of a statistic, which is that of its farthest scale in floor standard deviations, then those of its scales."""
     safe = np.where(result.floor > 0, result.floor, np.inf)
     enough = _enough(result.n_a, result.n_effective, result.p_min, n_tests)
     large = _large(result, n_tests)
+    farthest = int(np.argmax(np.abs(result.difference) / safe))
+    value, *ends = (getattr(result, key)[farthest] / safe[farthest] for key in ("difference", "low", "high"))
+    low, high = ends if value >= 0 else (-end for end in reversed(ends))
     head = _row(
         statistic,
         None,
-        value=(np.abs(result.difference) / safe).max(),
+        value=abs(value),
+        low=low,
+        high=high,
         floor=1.0,
         p=result.p,
         p_adjusted=p_adjusted,
@@ -49,7 +54,7 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
     )
     adjusted = np.minimum(1.0, result.p_scale * (p_adjusted / result.p))
     words = [_word(float(p), bool(far), enough) for p, far in zip(adjusted, large, strict=True)]
-    numbers = {"value": result.difference, "p": result.p_scale, "p_adjusted": adjusted}
+    numbers = {"value": result.difference, "p": result.p_scale, "p_adjusted": adjusted, "detectable": result.detectable}
     return [head, *_scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)]
 
 
@@ -60,13 +65,20 @@ def set_rows(
     n_tests: int,
     unit: str,
 ) -> list[Row]:
-    """The row of all distances together, then one a distance; the floor of a distance is its mean between sets of real maps."""
+    """The row of all distances together, which is that of the least likely one, then one a distance.
+
+    The floor of a distance is its mean between sets of real maps. What could be detected is not known: that would take planted differences.
+    """
     enough = _enough(result.n_real, result.n_effective, result.p_min, n_tests)
     worst = int(np.argmin(result.p_adjusted))
+    spread = max(float(result.null_sd[worst]), np.finfo(np.float64).tiny)
+    value, low, high = ((getattr(result, key)[worst] - result.null[worst]) / spread for key in ("value", "low", "high"))
     head = _row(
         statistic,
         None,
-        value=(result.value[worst] - result.null[worst]) / max(float(result.null_sd[worst]), np.finfo(np.float64).tiny),
+        value=value,
+        low=low,
+        high=high,
         floor=1.0,
         p=result.p_any,
         p_adjusted=p_adjusted,
@@ -76,7 +88,7 @@ def set_rows(
     )
     adjusted = np.minimum(1.0, result.p_adjusted * (p_adjusted / result.p_any))
     words = [_word(float(p), large=False, enough=enough) for p in adjusted]
-    numbers = {"value": result.value, "p": result.p, "p_adjusted": adjusted}
+    numbers = {"value": result.value, "p": result.p_adjusted, "p_adjusted": adjusted}
     units = [unit] * len(words)
     return [head, *_scale_rows(statistic, list(result.statistics), result, numbers, words, units)]
 
@@ -90,7 +102,7 @@ def _scale_rows(
     units: Sequence[str],
     scale_unit: str = "",
 ) -> list[Row]:
-    columns = {**numbers, **{key: getattr(result, key) for key in ("low", "high", "floor", "detectable")}}
+    columns = {**numbers, **{key: getattr(result, key) for key in ("low", "high", "floor")}}
     return [
         _row(
             statistic,
@@ -103,6 +115,19 @@ def _scale_rows(
         )
         for i, scale in enumerate(scales)
     ]
+
+
+def attainable(rows: Iterable[Mapping[str, Any]]) -> tuple[float, float, int]:
+    """Smallest p that the tests of some rows can give, least and greatest over the tests, and the number of tests; rows without p are none."""
+    found = ([np.nan if row.get(key) is None else float(row[key]) for key in ("p", "p_min")] for row in rows)
+    least = [p_min for p, p_min in found if np.isfinite([p, p_min]).all()]
+    return (min(least), max(least), len(least)) if least else (np.nan, np.nan, 0)
+
+
+def by_test(least: float, most: float, write: Callable[[float], str]) -> str:
+    """A number of every test in words: one where all agree, else both ends."""
+    shown = dict.fromkeys(map(write, (least, most)))
+    return " to ".join(shown) + (" (by test)" if len(shown) > 1 else "")
 
 
 def _enough(n_real: int, n_effective: int, p_min: float, n_tests: int) -> bool:
@@ -145,7 +170,7 @@ def novelty_rows(found: Novelty, p: float, p_adjusted: float, p_min: float, n_te
 def fingerprint_rows(
     found: Novelty, p: float, p_adjusted: float, p_min: float, n_tests: int, rng: np.random.Generator
 ) -> list[Row]:
-    """The same in scattering coefficients. A twin is no copy of pixels: it is called different."""
+    """The same in scattering coefficients. A twin is no copy of pixels: it is called different. A p of NaN stands for no test."""
     twins = is_copying(found)
     word = "different" if twins else _new_word(found, p_adjusted, p_min, n_tests)
     unit = "nearest-neighbour distance of scattering coefficients, samples / real"
@@ -155,6 +180,8 @@ def fingerprint_rows(
 
 
 def _new_word(found: Novelty, p_adjusted: float, p_min: float, n_tests: int) -> str:
+    if np.isnan(p_adjusted):
+        return "undecided"
     enough = len(found.reference) >= LEAST_MAPS and n_tests * p_min <= ALPHA
     return "different" if p_adjusted <= ALPHA else "novel" if enough else "undecided"
 

@@ -4,10 +4,14 @@ Statistics are compared between samples and *held-out* maps, copies are sought a
 samples are compared with the very maps that they were made from: agreement then says that the generator is faithful to
 those maps, not that the maps are typical.
 
-One row without scale per statistic carries its p-value, one row per scale the max-T p-value of that scale. The family that
-Holm's correction covers is the list of statistics of one set: the field statistics of `features`, the scatter of all of them between
-maps, their correlations, the distances between the sets as wholes, and the nearest neighbours in pixels and in scattering coefficients. Baselines are judged in the same way, each as a family of its
-own.
+One row without scale per statistic carries its p-value, one row per scale the p-value of that scale, corrected for the number of scales. The
+family that Holm's correction covers is the list of statistics of one set: the field statistics of `features`, the scatter of all of them between
+maps, their correlations, the distances between the sets as wholes, and the nearest neighbours in pixels and, where maps are held out, in scattering
+coefficients: 12 of them, 14 with galaxies and image features. Baselines are judged in the same way, each as a family of its own.
+
+With m p-values and B divisions the smallest corrected p is m / (B + 1): so B is 100 m at least, and exactly that for distances and correlations, one
+division of which costs a hundred times as much as one of a mean. Fewer than 100 m distinct divisions exist for few maps only, and these
+(`rows.LEAST_MAPS`) leave everything undecided: eight maps against eight allow a corrected p of 0.002 for m = 14.
 """
 
 from __future__ import annotations
@@ -36,8 +40,8 @@ from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
 from astro_ood.stats.testing import holm, partitions
 
-# Field statistics, their scatter and correlations, the distances between sets, nearest neighbours in pixels and in scattering coefficients.
-FAMILY_SIZE = 12
+# Divisions for each p-value of a set.
+DIVISIONS = 100
 ImageFeatures = Callable[[FloatArray], ArrayLike]
 # Vectors of images are long: distances that need their covariance or discriminants, or count neighbours, are left out.
 SET_STATISTICS = {"joint": STATISTICS, "image": ("energy", "mmd_gaussian", "mmd_rq", "kid", "sliced")}
@@ -63,6 +67,7 @@ class _Design:
     regions: ArrayLike | None
     regions_reference: ArrayLike | None
     n_effective: int
+    n_tests: int
     n_permutations: int
     seed: int
     pixel_scale: PixelScale
@@ -80,13 +85,52 @@ class _Design:
             "n_effective": None if self.held_out else self.n_effective,
             "units_real": self.regions_reference,
             "units_inverted": self.regions if self.held_out else None,
-            "n_permutations": 100 * FAMILY_SIZE,
+            "n_permutations": DIVISIONS * self.n_tests,
         }
 
     @property
     def several_regions(self) -> ArrayLike | None:
         """Regions of the inverted maps, if there are several."""
         return self.regions if self.regions is not None and len(np.unique(np.asarray(self.regions))) > 1 else None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a comparison found.
+
+    Attributes
+    ----------
+    rows : list of dict
+        Keys: set, statistic, scale (None on the row of a statistic), scale_unit, value, low, high, floor, p, p_adjusted, p_min,
+        detectable, verdict, unit, n_real, n_inverted, n_synthetic, held_out. Numbers that do not exist are None.
+        Spectra are differences of mean ln P, scatters of ln sd(ln P). The row of a statistic is that of its farthest scale, with its interval, in
+        standard deviations of the floor; of distances between sets, of the least likely one, in standard deviations of its null.
+    novelty, twins : Novelty
+        Nearest neighbours of the samples in pixels, and in scattering coefficients.
+    """
+
+    rows: list[Row]
+    novelty: Novelty
+    twins: Novelty
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """All tests of one set; p and the smallest p of nearest neighbours in pixels and in scattering coefficients (NaN where there is no test)."""
+
+    fields: dict[str, Comparison]
+    whole: dict[str, SetComparison | CorrelationComparison]
+    novelty: Novelty
+    twins: Novelty
+    p_near: tuple[float, float]
+    p_twins: tuple[float, float]
+
+    @property
+    def p_adjusted(self) -> dict[str, float]:
+        """By Holm."""
+        fields, whole = {s: c.p for s, c in self.fields.items()}, {s: c.p_any for s, c in self.whole.items()}
+        p = {**fields, **whole, "near": self.p_near[0], "twins": self.p_twins[0]}
+        return dict(zip(p, map(float, holm(list(p.values()))), strict=True))
 
 
 def validate_sets(
@@ -108,7 +152,7 @@ def validate_sets(
     galaxies: bool = False,
     image_features: ImageFeatures | None = None,
     seed: int = 0,
-) -> list[Row]:
+) -> Validation:
     """Score samples, and baselines, against real maps.
 
     Parameters
@@ -134,7 +178,7 @@ def validate_sets(
     n_effective : int, optional
         Number of independent maps behind the samples, used without `held_out`; by default that of `real`.
     n_permutations : int
-        Raised to 100 per statistic where fewer are asked for.
+        Divisions of a field statistic: raised to 100 for each p-value of a set, which is what distances and correlations always take.
     n_bins : int
         Bins of the power spectrum.
     galaxies : bool
@@ -146,10 +190,7 @@ def validate_sets(
 
     Returns
     -------
-    list of dict
-        Keys: set, statistic, scale (None on the row of a statistic), scale_unit, value, low, high, floor, p, p_adjusted, p_min,
-        detectable, verdict, unit, n_real, n_inverted, n_synthetic, held_out. Numbers that do not exist are None.
-        Spectra are differences of mean ln P, scatters of ln sd(ln P); rows of a statistic are in units of the floor.
+    Validation
     """
     if held_out is None and inverted is not None:
         real, held_out = inverted, real
@@ -161,17 +202,6 @@ def validate_sets(
     if log:
         behind, reference = _log10(behind, "real maps"), _log10(reference, "held-out maps")
         sets, unit = {name: _log10(maps, name) for name, maps in sets.items()}, f"log10({unit})" if unit else "log10"
-    design = _Design(
-        reference,
-        behind,
-        held_out is not None,
-        regions,
-        regions if held_out is None else regions_held_out,
-        len(behind) if n_effective is None else n_effective,
-        max(n_permutations, 100 * FAMILY_SIZE),
-        seed,
-        pixel_scale,
-    )
 
     def measured(maps: FloatArray) -> _Measured:
         flux = None if not galaxies else 10**maps if log else maps
@@ -180,16 +210,33 @@ def validate_sets(
         return _Measured(found, {"joint": joined(found), **embedded})
 
     real_features, behind_features = measured(reference), measured(behind)
+    # correlations and nearest neighbours in pixels beside those that are listed
+    n_tests = len(real_features.features) + len(real_features.vectors) + 2 + (held_out is not None)
+    design = _Design(
+        reference,
+        behind,
+        held_out is not None,
+        regions,
+        regions if held_out is None else regions_held_out,
+        len(behind) if n_effective is None else n_effective,
+        n_tests,
+        max(n_permutations, DIVISIONS * n_tests),
+        seed,
+        pixel_scale,
+    )
     rows: list[Row] = []
+    found: dict[str, _Tests] = {}
     with Progress("evaluate", len(sets), "set") as progress:
         for name, maps in sets.items():
             own = parents if name == "synthetic" else None
-            rows += _score_set(name, maps, measured(maps), real_features, behind_features, design, own)
+            features_of_set = measured(maps)
+            found[name] = _tested(name, maps, features_of_set, real_features, behind_features, design, own)
+            rows += _rows_of(name, len(maps), found[name], features_of_set, design)
             progress.advance()
-    return rows
+    return Validation(rows, found["synthetic"].novelty, found["synthetic"].twins)
 
 
-def _score_set(
+def _tested(
     name: str,
     maps: FloatArray,
     own: _Measured,
@@ -197,11 +244,10 @@ def _score_set(
     behind: _Measured,
     design: _Design,
     parents: ArrayLike | None,
-) -> list[Row]:
-    """All rows of one set, Holm's correction applied."""
-    comparisons: dict[str, Comparison] = {}
-    for statistic, feature in own.features.items():
-        comparisons[statistic] = compare(
+) -> _Tests:
+    """All tests of one set."""
+    fields = {
+        statistic: compare(
             real.features[statistic].values,
             feature.values,
             stream(design.seed, f"validate {name} {statistic}"),
@@ -212,37 +258,38 @@ def _score_set(
             kind=feature.kind,
             n_permutations=design.n_permutations,
         )
+        for statistic, feature in own.features.items()
+    }
     whole: dict[str, SetComparison | CorrelationComparison] = {
         "correlation": _correlations(own.features, real.features, behind.features, design, name)
     }
     for kind, vectors in own.vectors.items():
         whole[kind] = _distances(kind, real.vectors[kind], vectors, behind.vectors[kind], design, name)
-    rng = stream(design.seed, f"validate {name} novelty")
-    regions = design.several_regions
-    found = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
-    prints = fingerprint_novelty(fingerprints(maps, design.pixel_scale), *design.fingerprints, regions=regions)
-    p_near, near_min = _closer_p(found, design.n_permutations, rng)
+    rng, regions = stream(design.seed, f"validate {name} novelty"), design.several_regions
+    near = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
+    twins = fingerprint_novelty(fingerprints(maps, design.pixel_scale), *design.fingerprints, regions=regions)
+    p_near = _closer_p(near, design.n_permutations, rng)
     # Each of the inverted maps lies in the reference of the others: of such distances a permutation rejects too often.
-    p_print = _closer_p(prints, design.n_permutations, rng)[0] if design.held_out else np.nan
-    p = (
-        {name: c.p for name, c in comparisons.items()}
-        | {name: c.p_any for name, c in whole.items()}
-        | {"near": p_near, "print": p_print}
-    )
-    adjusted = dict(zip(p, map(float, holm(list(p.values()))), strict=True))
-    n_tests = int(np.count_nonzero(np.isfinite(list(adjusted.values()))))
+    p_twins = _closer_p(twins, design.n_permutations, rng) if design.held_out else (np.nan, np.nan)
+    return _Tests(fields, whole, near, twins, p_near, p_twins)
+
+
+def _rows_of(name: str, n_maps: int, tests: _Tests, own: _Measured, design: _Design) -> list[Row]:
+    """All rows of one set, Holm's correction applied."""
+    adjusted, m = tests.p_adjusted, design.n_tests
     rows: list[Row] = []
-    for statistic, result in comparisons.items():
-        rows += comparison_rows(statistic, own.features[statistic], result, adjusted[statistic], n_tests)
-    for statistic, distances in whole.items():
+    for statistic, result in tests.fields.items():
+        rows += comparison_rows(statistic, own.features[statistic], result, adjusted[statistic], m)
+    for statistic, distances in tests.whole.items():
         unit = "rms difference of coefficients" if statistic == "correlation" else "of standardised features"
-        rows += set_rows(statistic, distances, adjusted[statistic], n_tests, unit)
-    rows += novelty_rows(found, p_near, adjusted["near"], near_min, n_tests, rng)
-    rows += fingerprint_rows(prints, p_print, adjusted["print"], near_min, n_tests, rng)
+        rows += set_rows(statistic, distances, adjusted[statistic], m, unit)
+    rng = stream(design.seed, f"validate {name} intervals")
+    rows += novelty_rows(tests.novelty, tests.p_near[0], adjusted["near"], tests.p_near[1], m, rng)
+    rows += fingerprint_rows(tests.twins, tests.p_twins[0], adjusted["twins"], tests.p_twins[1], m, rng)
     sizes = {
         "n_real": len(design.reference),
         "n_inverted": len(design.inverted),
-        "n_synthetic": len(maps),
+        "n_synthetic": n_maps,
         "held_out": design.held_out,
     }
     return [{"set": name, **row, **sizes} for row in rows]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from astro_ood.stats._arrays import FloatArray
-from astro_ood.stats.ruler import KERNELS, Ruler
+from astro_ood.stats.ruler import Ruler
 
 # Never negative and biased high: resampled values exceed the value as it does the truth, so the interval is reflected.
 BIASED = ("sliced", "frechet")
-_FROM_ZERO = (*KERNELS, *BIASED)
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class SetComparison:
         The same where the second set is samples of a perfect generator, of the sizes compared.
     p, p_adjusted : ndarray, shape (S,)
         One-sided (density: two-sided), and adjusted for the number of statistics.
-    detectable : ndarray, shape (S,)
-        The value that would have reached 5 % (of density: the higher one).
+    critical : ndarray, shape (S,)
+        The value from which p is 5 % (of density: the higher one); a true difference of that size is found half the time.
     p_any : float
         That any statistic differs: the smallest adjusted p, one p for the whole comparison.
     p_min : float
@@ -58,7 +57,7 @@ class SetComparison:
     null_sd: FloatArray
     p: FloatArray
     p_adjusted: FloatArray
-    detectable: FloatArray
+    critical: FloatArray
     p_any: float
     p_min: float
     n_real: int
@@ -68,21 +67,7 @@ class SetComparison:
     neighbours: int
     ruler: Ruler
 
-    @property
-    def effect(self) -> FloatArray:
-        """Excess over the floor, in standard deviations of the floor (S,); NaN where the floor does not vary."""
-        return self._in_floors(self.value - self.floor)
-
-    @property
-    def effect_interval(self) -> FloatArray:
-        """95 % interval (2, S) of the effect; unbiased ones, of distances, are counted from zero."""
-        zero = np.where(np.isin(self.statistics, _FROM_ZERO), 0.0, self.floor)
-        return self._in_floors(np.stack([self.low, self.high]) - zero)
-
     def of(self, statistic: str) -> dict[str, float]:
         """All numbers of one statistic."""
         i = self.statistics.index(statistic)
         return {name: float(entry[i]) for name, entry in vars(self).items() if isinstance(entry, np.ndarray)}
-
-    def _in_floors(self, excess: FloatArray) -> FloatArray:
-        return np.asarray(excess / np.where(self.floor_sd > 0, self.floor_sd, np.nan))

@@ -86,12 +86,12 @@ from scipy.spatial.distance import cdist
 
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, IntArray
-from astro_ood.stats.conditional import THINNINGS, divide, pooled_units, stand_in
+from astro_ood.stats.conditional import Behind, divide, maps_behind, pooled_units
 from astro_ood.stats.distances import default_neighbours, draw_folds
 from astro_ood.stats.pool import STATISTICS, Pool
 from astro_ood.stats.ruler import Ruler, Scale, as_vectors, fit_ruler
 from astro_ood.stats.setresult import BIASED, SetComparison
-from astro_ood.stats.testing import ENUMERATION_LIMIT, attainable_p, min_p, partitions
+from astro_ood.stats.testing import attainable_p, min_p, partitions
 
 # Statistics that are worse when low (-1), and one that can be wrong either way (0); the others are worse when high.
 _TAIL = {"precision": -1, "recall": -1, "coverage": -1, "density": 0}
@@ -208,21 +208,17 @@ def compare_sets(
         n_effective = len(np.unique(origin))
     ruler = fit_ruler(np.concatenate([one, two if third is None else third]), scale=scale, whiten=whiten)
     x, y = ruler.scale(one), ruler.scale(two)
-    if third is not None:
-        behind = [ruler.scale(third)]
-        origin = np.argmin(cdist(y, behind[0]), axis=1) if origin is None else origin
-    else:
-        behind = [y] if n_effective is None else [stand_in(y, n_effective, rng) for _ in range(THINNINGS)]
-    units, n_a, n_b = pooled_units(len(x), len(behind[0]), units_real, units_inverted)
+    behind = maps_behind(y, None if third is None else ruler.scale(third), n_effective, n_permutations, rng)
+    if third is not None and origin is None:
+        origin = np.argmin(cdist(y, behind.sets[0]), axis=1)
+    units, n_a, n_b = pooled_units(len(x), len(behind.sets[0]), units_real, units_inverted)
     if min(n_a, n_b) < 2:
         raise InputError("IN40", "comparison", f"{n_a} and {n_b} independent maps, expected at least 2", "give more maps")
     k = default_neighbours(min(n_a, n_b)) if neighbours is None else neighbours
-    drawn = None if third is None and n_effective is None else len(y)
-    folds = draw_folds(n_a + n_b, rng)
-    setting = _Setting(tuple(statistics), ruler, units, n_a, n_b, folds, k, drawn, origin is not None)
+    setting = _Setting(tuple(statistics), ruler, units, n_a, n_b, draw_folds(n_a + n_b, rng), k, behind.n_drawn, origin is not None)
     observed = _observe(setting, x, y, origin, third is not None, rng)
-    null = _null(setting, x, behind, units_real, units_inverted, n_permutations, rng)
-    floor, sizes = _floor(setting, x, behind[0] if third is not None else None, n_splits, rng)
+    null = _null(setting, x, behind, units_real, units_inverted, rng)
+    floor, sizes = _floor(setting, x, None if third is None else behind.sets[0], n_splits, rng)
     low, high = _interval(setting, observed, n_bootstrap, rng)
     p, p_adjusted, bar = min_p(observed.value, null, [_TAIL.get(name, 1) for name in setting.names])
     p_min = attainable_p(n_a, n_b, len(null))
@@ -237,7 +233,7 @@ def compare_sets(
         null_sd=null.std(axis=0),
         p=np.maximum(p, p_min),
         p_adjusted=np.maximum(p_adjusted, p_min),
-        detectable=bar,
+        critical=bar,
         p_any=max(float(p_adjusted.min()), p_min),
         p_min=p_min,
         n_real=n_a,
@@ -271,20 +267,16 @@ def _observe(
 def _null(
     setting: _Setting,
     x: FloatArray,
-    behind: list[FloatArray],
+    behind: Behind,
     units_real: ArrayLike | None,
     units_behind: ArrayLike | None,
-    n_permutations: int,
     rng: np.random.Generator,
 ) -> FloatArray:
     """Values (B, S) of a perfect generator, by the rule of `conditional`."""
-    each = -(-n_permutations // len(behind))
-    # Enumerating far more divisions than were asked for would cost too much here.
-    limit = min(ENUMERATION_LIMIT, 20 * n_permutations) if len(behind) == 1 else each
     draws = []
-    for other in behind:
+    for other in behind.sets:
         pool = setting.pool(np.concatenate([x, other]))
-        parts = divide(len(x), len(other), rng, units_real, units_behind, setting.drawn, each, limit)
+        parts = divide(len(x), behind, rng, units_real, units_behind)
         if parts.drawn is None:
             draws.append(pool.values(parts.held, parts.other, setting.names))
         else:

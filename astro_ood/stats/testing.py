@@ -10,8 +10,7 @@ must not be read as agreement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
@@ -19,64 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray
 
 ENUMERATION_LIMIT = 20_000
 ALPHA = 0.05
 # Statistics of equal partitions differ by rounding; ties must count as ties.
 _TIE = 1e-9
-
-GroupStatistic = Callable[[FloatArray, FloatArray], FloatArray]
-
-
-@dataclass(frozen=True)
-class PermutationResult:
-    """Outcome of a permutation test.
-
-    Attributes
-    ----------
-    p : float
-        Of the largest standardised difference over scales.
-    p_scale : ndarray, shape (K,)
-        Per scale, adjusted for the number of scales (single-step max-T).
-    p_min : float
-        Smallest p that these group sizes and permutations can give.
-    difference : ndarray, shape (K,)
-        Statistic of the groups as given: mean of the second minus mean of the first by default.
-    detectable : ndarray, shape (K,)
-        |difference| above which the scale would have been found different at 5 %.
-    exact : bool
-        All partitions were enumerated.
-    n_permutations : int
-    """
-
-    p: float
-    p_scale: FloatArray
-    p_min: float
-    difference: FloatArray
-    detectable: FloatArray
-    exact: bool
-    n_permutations: int
-
-
-@dataclass(frozen=True)
-class Floor:
-    """Difference between means of disjoint random groups of real maps: what agreement looks like.
-
-    `sd` (K,), `levels` (Q,) and `quantiles` (Q, K) of the signed difference of group means; `n_a`, `n_b` the sizes of the groups.
-    """
-
-    sd: FloatArray
-    levels: FloatArray
-    quantiles: FloatArray
-    n_a: int
-    n_b: int
-
-    def resized(self, n_a: int, n_b: int) -> Floor:
-        """The floor expected for other group sizes: its variance goes as 1/n_a + 1/n_b."""
-        factor = float(np.sqrt((1 / n_a + 1 / n_b) / (1 / self.n_a + 1 / self.n_b)))
-        return Floor(self.sd * factor, self.levels, self.quantiles * factor, n_a, n_b)
 
 
 def attainable_p(n_a: int, n_b: int, n_permutations: int | None = None) -> float:
@@ -104,77 +51,19 @@ def partitions(
     return member, exact
 
 
-def permutation_p(
-    a: ArrayLike,
-    b: ArrayLike,
-    rng: np.random.Generator,
-    *,
-    n_permutations: int = 1999,
-    statistic: GroupStatistic | None = None,
-    units_a: ArrayLike | None = None,
-    units_b: ArrayLike | None = None,
-) -> PermutationResult:
-    """Test whether two groups of maps are exchangeable.
-
-    Samples that share parents are *not* exchangeable with held-out maps; `conditional.compare` is the test for those.
-
-    Parameters
-    ----------
-    a, b : array_like, shapes (N, K) and (M, K)
-        Values per map and scale; (N,) is one scale.
-    rng : numpy.random.Generator
-    n_permutations : int
-        Random partitions, where there are too many to enumerate.
-    statistic : callable, optional
-        ``(a, b) -> (K,)``, zero where the groups agree; by default the difference of means, b minus a.
-    units_a, units_b : array_like, shapes (N,) and (M,), optional
-        Regions: values are averaged within a region, and regions are exchanged.
-
-    Returns
-    -------
-    PermutationResult
-    """
-    first, second = unit_means(as_values(a), units_a), unit_means(as_values(b), units_b)
-    n_a, n_b = len(first), len(second)
-    pooled = np.concatenate([first, second])
-    member, exact = partitions(n_a, n_b, n_permutations, rng)
-    if statistic is None:
-        null = mean_difference(member, pooled)
-        observed = second.mean(axis=0) - first.mean(axis=0)
-        spread = pooled.std(axis=0)
-    else:
-        null = np.stack([statistic(pooled[m], pooled[~m]) for m in member])
-        observed = statistic(first, second)
-        spread = np.sqrt(np.mean(null**2, axis=0))
-    p, p_scale, bar = max_t(observed, null, spread, include=exact)
-    return PermutationResult(p, p_scale, attainable_p(n_a, n_b, None if exact else len(null)), observed, bar, exact, len(null))
-
-
-def mean_difference(member: NDArray[np.bool_], pooled: FloatArray) -> FloatArray:
-    """Mean of the second group minus that of the first for every partition: (B, K)."""
-    n_a = int(member[0].sum())
-    first = member.astype(np.float64) @ pooled / n_a
-    return np.asarray((pooled.sum(axis=0) - n_a * first) / (len(pooled) - n_a) - first)
-
-
-def max_t(
-    observed: FloatArray, null: FloatArray, spread: FloatArray, *, include: bool = False
-) -> tuple[float, FloatArray, FloatArray]:
+def max_t(observed: FloatArray, null: FloatArray, spread: FloatArray) -> tuple[float, FloatArray, FloatArray]:
     """p of the largest standardised difference, p per scale, and the |difference| per scale that reaches 5 %.
 
     Parameters
     ----------
     observed, null, spread : ndarray, shapes (K,), (B, K), (K,)
         Scales without any spread carry no information and are left out of the maximum.
-    include : bool
-        The null already holds the observed partition (full enumeration).
     """
     unit = np.where(spread > 0, spread, np.inf)
     largest = (np.abs(null) / unit).max(axis=1)
     t = np.abs(observed) / unit
-    extra = 0 if include else 1
     exceed = np.array([np.count_nonzero(largest >= value * (1 - _TIE)) for value in (*t, t.max())])
-    p = np.minimum((exceed + extra) / (len(null) + extra), 1.0)
+    p = (exceed + 1) / (len(null) + 1)
     bar = np.quantile(largest, 1 - ALPHA, method="higher")
     return float(p[-1]), p[:-1], np.asarray(bar * np.where(spread > 0, spread, 0.0))
 
@@ -212,41 +101,7 @@ def holm(p: ArrayLike) -> FloatArray:
     return result
 
 
-def floor(values: ArrayLike, n_a: int, n_b: int, rng: np.random.Generator, *, n_splits: int = 1999) -> Floor:
-    """Differences of group means between random disjoint groups of real maps.
-
-    Parameters
-    ----------
-    values : array_like, shape (N, K)
-        Of real maps, N >= n_a + n_b.
-    n_a, n_b : int
-        Sizes of the groups.
-    rng : numpy.random.Generator
-    n_splits : int
-        Number of random splits.
-    """
-    pool = as_values(values)
-    if n_a < 1 or n_b < 1 or n_a + n_b > len(pool):
-        raise InputError("IN40", "floor", f"groups of {n_a} and {n_b} from {len(pool)} maps", "give more maps or smaller groups")
-    order = np.argsort(rng.random((n_splits, len(pool))), axis=1)
-    weight = np.zeros((n_splits, len(pool)))
-    np.put_along_axis(weight, order[:, :n_a], -1.0 / n_a, axis=1)
-    np.put_along_axis(weight, order[:, n_a : n_a + n_b], 1.0 / n_b, axis=1)
-    differences = weight @ pool
-    levels = np.array([0.025, 0.16, 0.5, 0.84, 0.975])
-    return Floor(differences.std(axis=0), levels, np.quantile(differences, levels, axis=0), n_a, n_b)
-
-
 def as_values(values: ArrayLike) -> FloatArray:
     """Values per map as (N, K) float64."""
     array = np.asarray(values, np.float64)
     return array[:, None] if array.ndim == 1 else array
-
-
-def unit_means(values: FloatArray, units: ArrayLike | None) -> FloatArray:
-    """Average (N, K) over the maps of each unit: (n_units, K)."""
-    if units is None:
-        return values
-    _, index = np.unique(np.asarray(units), return_inverse=True)
-    counts = np.bincount(index)
-    return np.stack([np.bincount(index, column) / counts for column in values.T], axis=1)

@@ -87,7 +87,7 @@ def test_nothing_is_fetched_and_nothing_runs(text, document):
 def poisoned(value):
     """The same data with every text replaced, but for the words that choose a path."""
     if isinstance(value, str):
-        return value if value in ("usable", "undecided", "fails", "copies", "lol", "synthetic", "inverted") else HOSTILE
+        return value if value in (*page.STATUS, "lol", "synthetic", "inverted") else HOSTILE
     if is_dataclass(value):
         return replace(value, **{f.name: poisoned(getattr(value, f.name)) for f in fields(value)})
     if isinstance(value, dict):

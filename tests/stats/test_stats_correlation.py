@@ -75,7 +75,7 @@ def test_lost_correlations_are_found_where_they_were_lost():
     p = dict(zip(result.statistics, result.p_adjusted, strict=True))
     assert p["one"] == result.p_any <= 0.01
     assert p["three"] > 0.05
-    assert result.value[0] > result.detectable[0] > result.floor[0]
+    assert result.value[0] > result.critical[0] > result.floor[0]
 
 
 @pytest.mark.parametrize("options", [{}, {"n_effective": 12}])
@@ -105,7 +105,7 @@ def test_scales_that_vary_each_for_itself_are_told_by_their_correlations():
     k = np.hypot(scipy.fft.fftfreq(32)[:, None], scipy.fft.rfftfreq(32))
     band = np.clip(np.log2(np.maximum(32 * k, 1)) * 1.5, 0, 6).astype(int)
     gain = np.exp(0.5 * rng.normal(size=(96, 7)))
-    rows = validate_sets(real[:48], scipy.fft.irfft2(made * gain[:, band], s=(32, 32)), held_out=real[48:])
+    rows = validate_sets(real[:48], scipy.fft.irfft2(made * gain[:, band], s=(32, 32)), held_out=real[48:]).rows
     heads = {row["statistic"]: row for row in rows if row["scale"] is None}
     assert heads["correlation"]["verdict"] == "different"
     wrong = {row["scale"] for row in rows if row["statistic"] == "correlation" and row["verdict"] == "different"}

@@ -33,7 +33,7 @@ def thirds():
 
 
 def score(thirds, synthetic):
-    return verdict(validate_sets(thirds[0], synthetic, held_out=thirds[1], pixel_scale=0.12, unit="Jy/beam"))
+    return verdict(validate_sets(thirds[0], synthetic, held_out=thirds[1], pixel_scale=0.12, unit="Jy/beam").rows)
 
 
 def test_other_real_patches_show_no_difference(thirds):

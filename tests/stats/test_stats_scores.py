@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
-from astro_ood.stats.scores import FAMILY_SIZE, validate_sets
+from astro_ood.stats.rows import attainable
+from astro_ood.stats.scores import validate_sets
 from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.surrogates import augment
 from astro_ood.stats.verdict import verdict
@@ -34,7 +35,7 @@ def head(rows, statistic, name="synthetic"):
 
 
 def score(maps, synthetic, **options):
-    return validate_sets(maps["inverted"], synthetic, held_out=maps["held_out"], pixel_scale=2.0, unit="K", **options)
+    return validate_sets(maps["inverted"], synthetic, held_out=maps["held_out"], pixel_scale=2.0, unit="K", **options).rows
 
 
 def test_good_samples_are_usable(maps):
@@ -48,6 +49,8 @@ def test_good_samples_are_usable(maps):
     assert result.status == "usable"
     assert "could have been missed" in result.headline
     assert "arcmin" in result.headline
+    assert "variety" in result.headline
+    assert "galaxies" not in result.headline
 
 
 def test_rows_are_plain_and_complete(maps):
@@ -64,7 +67,56 @@ def test_rows_are_plain_and_complete(maps):
     assert max(scales) < 0.25
     assert head(rows, "novelty_parent")["value"] < 1
     tested = [row for row in rows if row["scale"] is None and row["p"] is not None]
-    assert all(row["p_min"] <= row["p"] <= row["p_adjusted"] <= min(1, FAMILY_SIZE * row["p"]) for row in tested)
+    assert all(row["p_min"] <= row["p"] <= row["p_adjusted"] <= min(1, 12 * row["p"]) for row in tested)
+
+
+def test_all_p_values_of_scales_are_corrected_within_their_statistic_and_those_of_rows_for_the_number_of_tests(maps):
+    rows = score(maps, gaussian_filter(maps["samples"], (0, 1, 1)))
+    for whole in (row for row in rows if row["scale"] is None and row["p"] is not None):
+        scales = [row["p"] for row in rows if row["statistic"] == whole["statistic"] and row["scale"] is not None]
+        assert not scales or min(scales) == whole["p"]
+
+
+def test_what_could_be_detected_is_said_only_of_what_planted_differences_confirm(maps):
+    rows = score(maps, maps["samples"])
+    assert {row["statistic"] for row in rows if row["detectable"] is None} == {
+        *("joint", "correlation", "novelty_nn", "novelty_copy", "novelty_scattering", "novelty_twins")
+    }
+
+
+def test_the_row_of_a_statistic_is_that_of_its_farthest_scale_with_its_interval(maps):
+    rows = score(maps, maps["samples"] - 1.0)
+    scales = [row for row in rows if row["statistic"] == "moments" and row["scale"] is not None]
+    far, whole = max(scales, key=lambda row: abs(row["value"]) / row["floor"]), head(rows, "moments")
+    assert far["value"] < 0
+    assert [whole[key] for key in ("value", "low", "high")] == pytest.approx(
+        [-far[key] / far["floor"] for key in ("value", "high", "low")]
+    )
+    assert whole["low"] < whole["value"] < whole["high"]
+    sets = head(rows, "joint")
+    assert sets["low"] < sets["value"] < sets["high"]
+    assert head(rows, "correlation")["low"] is None
+
+
+def test_divisions_follow_the_number_of_tests(maps):
+    small = {name: x[:, :32, :32] for name, x in maps.items()}
+    plain = score(small, small["samples"], n_permutations=10)
+    more = score(small, small["samples"], n_permutations=10, image_features=lambda x: x.mean(axis=2))
+    for rows, m in ((plain, 12), (more, 13)):
+        assert attainable(r for r in rows if r["scale"] is None) == (1 / (100 * m + 1), 1 / (100 * m + 1), m)
+    asked = score(small, small["samples"], n_permutations=4999)
+    assert [head(asked, s)["p_min"] for s in ("spectrum", "joint", "correlation", "novelty_nn")] == [
+        1 / 5000,
+        1 / 1201,
+        1 / 1201,
+        1 / 5000,
+    ]
+    assert any("no p below 0.0002 to 0.00083 (by test) can occur" in s for s in verdict(asked).sentences)
+
+
+def test_a_test_that_does_not_exist_is_not_counted(maps):
+    rows = validate_sets(maps["inverted"][:, :32, :32], maps["samples"][:, :32, :32], n_permutations=10).rows
+    assert attainable(r for r in rows if r["scale"] is None)[2] == 11
 
 
 def test_scale_values_are_differences_from_held_out_maps(maps):
@@ -97,7 +149,7 @@ def test_phase_randomised_maps_fail_in_the_distribution_not_in_the_spectrum():
     phases = scipy.fft.rfft2(rng.normal(size=sets[2].shape))
     phases[:, 0, 0] = 1.0
     randomised = scipy.fft.irfft2(np.abs(transform) * phases / np.abs(phases))
-    rows = validate_sets(sets[0], randomised, held_out=sets[1])
+    rows = validate_sets(sets[0], randomised, held_out=sets[1]).rows
     assert head(rows, "pdf")["verdict"] == "different"
     assert head(rows, "spectrum")["verdict"] == "no difference detected"
 
@@ -114,7 +166,7 @@ def test_too_alike_samples_fail_in_the_scatter():
 def test_rotated_and_shifted_copies_are_called_copies(maps, with_held_out):
     copies, parents = augment(maps["inverted"], 30, np.random.default_rng(13))
     held_out = maps["held_out"] if with_held_out else None
-    rows = validate_sets(maps["inverted"], copies, held_out=held_out, parents=parents)
+    rows = validate_sets(maps["inverted"], copies, held_out=held_out, parents=parents).rows
     assert head(rows, "novelty_copy")["verdict"] == "copies"
     assert head(rows, "spectrum")["verdict"] != "different"
     result = verdict(rows)
@@ -127,7 +179,7 @@ def test_held_out_maps_in_the_place_of_samples_pass():
     for trial in range(6):
         rng = np.random.default_rng([14, trial])
         inverted, held_out, samples = (gaussian_fields(16, rng, 32) for _ in range(3))
-        rows = validate_sets(inverted, samples, held_out=held_out, n_permutations=500)
+        rows = validate_sets(inverted, samples, held_out=held_out, n_permutations=500).rows
         wrong.append(verdict(rows).status in ("fails", "limited", "copies"))
     assert sum(wrong) <= 1
 
@@ -138,7 +190,7 @@ def test_few_maps_are_undecided_but_gross_failures_are_said():
     samples = gaussian_fields(48, rng)
     good = verdict(score(sets, samples))
     assert good.status == "undecided"
-    assert "no p below 0.029 can occur" in good.headline
+    assert "no p below 0.0005 to 0.029 (by test) can occur" in good.headline
     bad = verdict(score(sets, samples + 10 * rng.normal(size=samples.shape)))
     assert bad.status == "fails"
     assert "too much power" in bad.headline
@@ -152,21 +204,23 @@ def test_seven_maps_on_either_side_are_never_usable(maps, few):
 
 def test_two_maps_run():
     rng = np.random.default_rng(16)
-    rows = validate_sets(gaussian_fields(2, rng), gaussian_fields(2, rng), held_out=gaussian_fields(2, rng))
+    rows = validate_sets(gaussian_fields(2, rng), gaussian_fields(2, rng), held_out=gaussian_fields(2, rng)).rows
     assert verdict(rows).status == "undecided"
-    assert verdict(validate_sets(gaussian_fields(2, rng), gaussian_fields(5, rng))).status == "undecided"
+    assert verdict(validate_sets(gaussian_fields(2, rng), gaussian_fields(5, rng)).rows).status == "undecided"
 
 
 def test_without_held_out_maps_the_verdict_says_so(maps):
-    result = verdict(validate_sets(maps["inverted"], maps["samples"]))
+    result = verdict(validate_sets(maps["inverted"], maps["samples"]).rows)
     assert result.status == "usable"
     assert "none held out" in result.headline
+    assert "structure" in result.headline
+    assert "variety" not in result.headline
     assert "pixel" in result.headline
 
 
 def test_inverted_without_held_out_makes_real_the_held_out(maps):
-    one = validate_sets(maps["held_out"], maps["samples"], inverted=maps["inverted"])
-    assert one == validate_sets(maps["inverted"], maps["samples"], held_out=maps["held_out"])
+    one = validate_sets(maps["held_out"], maps["samples"], inverted=maps["inverted"]).rows
+    assert one == validate_sets(maps["inverted"], maps["samples"], held_out=maps["held_out"]).rows
 
 
 def test_few_regions_are_undecided(maps):
@@ -241,6 +295,8 @@ def test_galaxies_of_another_shape_differ_in_their_morphology():
     by_scale = {r["scale"]: r["verdict"] for r in wrong if r["statistic"] == "morphology"}
     assert by_scale["concentration"] == "different"
     assert "morphology of galaxies" in verdict(wrong).headline
+    assert "structure (increments, phases, shapes)" in verdict(right).headline
+    assert "the morphology of galaxies" in verdict(right).headline
 
 
 def test_features_of_an_image_see_what_no_statistic_does():

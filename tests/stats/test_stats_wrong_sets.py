@@ -27,7 +27,7 @@ def sky():
 
 
 def score(sky, samples, **options):
-    rows = validate_sets(sky[0], samples, held_out=sky[1], pixel_scale=55.0, unit="dex", **options)
+    rows = validate_sets(sky[0], samples, held_out=sky[1], pixel_scale=55.0, unit="dex", **options).rows
     words = {row["statistic"]: row["verdict"] for row in rows if row["scale"] is None}
     return words, verdict(rows)
 

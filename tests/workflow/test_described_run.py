@@ -52,7 +52,7 @@ def test_the_methods_are_those_of_the_run(toy, run):
         f"{toy.config.inversion.n_steps} evaluations of the network",
         f"{n} inverted maps",
         f"{100 * np.median(trips[inverted]):.0f} %",
-        "permutations of whole regions of the sky (at least 99 divisions)",
+        "permutations of whole regions of the sky (at least 99 divisions for the statistics of maps)",
         f"NumPy {np.__version__}",
     ):
         assert part in text, part
