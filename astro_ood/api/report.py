@@ -21,6 +21,7 @@ from astro_ood.report.content import (
     LatentCard,
     Nearness,
     NoveltyCard,
+    Pairs,
     Pdf,
     ReportData,
     Spectra,
@@ -223,25 +224,34 @@ def gallery(run: Run, n_real: int, n_synthetic: int) -> Gallery:
 def novelty_card(run: Run) -> NoveltyCard:
     """Distances to the nearest inverted maps, as `evaluate` found them, and the closest pairs."""
     record, (inverted, _) = run.scores.curves["novelty"], real_maps(run)
-    closest, samples = record["closest"], unstack(run.samples.to_maps())
+    samples, parents = unstack(run.samples.to_maps()), record.get("parent_correlation")
+    # runs of earlier versions know no twins, or not which they are
+    twins = record.get("scattering")
     return NoveltyCard(
         ratio=record["ratio"],
         copy_rate=record["copy_rate"],
         threshold=record["threshold"],
         samples=np.array(record["synthetic"]),
         reference=np.array(record["reference"]),
-        pair_synthetic=np.array([samples[i].data[0] for i, _, _ in closest]),
-        pair_inverted=np.array([inverted[j].data[0] for _, j, _ in closest]),
-        pair_distance=np.array([d for _, _, d in closest]),
-        pair_names=[(samples[i].name, inverted[j].name) for i, j, _ in closest],
-        # runs of earlier versions have none
-        scattering=_nearness(record["scattering"]) if "scattering" in record else None,
+        closest=_pairs(record["closest"], samples, inverted),
+        scattering=None if twins is None else _nearness(twins, samples, inverted),
+        parent_correlation=None if parents is None else np.array(parents),
     )
 
 
-def _nearness(record: dict[str, Any]) -> Nearness:
+def _nearness(record: dict[str, Any], made: list[Map], inverted: list[Map]) -> Nearness:
     samples, reference = np.array(record["synthetic"]), np.array(record["reference"])
-    return Nearness(record["ratio"], record["copy_rate"], record["threshold"], samples, reference)
+    closest = _pairs(record["closest"], made, inverted) if "closest" in record else None
+    return Nearness(record["ratio"], record["copy_rate"], record["threshold"], samples, reference, closest)
+
+
+def _pairs(closest: list[tuple[int, int, float]], made: list[Map], inverted: list[Map]) -> Pairs:
+    return Pairs(
+        np.array([made[i].data[0] for i, _, _ in closest]),
+        np.array([inverted[j].data[0] for _, j, _ in closest]),
+        np.array([d for _, _, d in closest]),
+        [(made[i].name, inverted[j].name) for i, j, _ in closest],
+    )
 
 
 def _stage(entry: dict[str, Any]) -> dict[str, Any]:

@@ -214,6 +214,24 @@ class Pdf:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Samples beside the inverted maps nearest to them.
+
+    Attributes
+    ----------
+    synthetic, inverted : ndarray, shape (P, H, W)
+        Physical units.
+    distance : ndarray, shape (P,)
+    names : sequence of (str, str)
+    """
+
+    synthetic: FloatArray
+    inverted: FloatArray
+    distance: FloatArray
+    names: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
 class Nearness:
     """Distances to the nearest inverted maps, of samples and of held-out maps.
 
@@ -225,6 +243,8 @@ class Nearness:
         Fraction of samples closer than `threshold`.
     threshold : float
     samples, reference : ndarray
+    closest : Pairs or None
+        The closest ones.
     """
 
     ratio: float
@@ -232,6 +252,7 @@ class Nearness:
     threshold: float
     samples: FloatArray
     reference: FloatArray
+    closest: Pairs | None = None
 
 
 @dataclass(frozen=True)
@@ -247,12 +268,12 @@ class NoveltyCard:
     threshold : float
     samples, reference : ndarray
         Nearest distances to the inverted maps, of samples and of held-out maps.
-    pair_synthetic, pair_inverted : ndarray, shape (P, H, W)
-        Closest pairs, physical units.
-    pair_distance : ndarray, shape (P,)
-    pair_names : sequence of (str, str)
+    closest : Pairs
+        The closest ones.
     scattering : Nearness or None
         The same in scattering coefficients; its copies are twins, maps with the statistics of one inverted map.
+    parent_correlation : ndarray or None, shape (N,)
+        Largest correlation of each sample with its main parent, where parents are known.
     """
 
     ratio: float
@@ -260,11 +281,9 @@ class NoveltyCard:
     threshold: float
     samples: FloatArray
     reference: FloatArray
-    pair_synthetic: FloatArray
-    pair_inverted: FloatArray
-    pair_distance: FloatArray
-    pair_names: Sequence[tuple[str, str]] = ()
+    closest: Pairs
     scattering: Nearness | None = None
+    parent_correlation: FloatArray | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from astro_ood.report.content import (
     LatentCard,
     Nearness,
     NoveltyCard,
+    Pairs,
     Pdf,
     ReportData,
     Row,
@@ -43,6 +44,7 @@ __all__ = [
     "LatentCard",
     "Nearness",
     "NoveltyCard",
+    "Pairs",
     "Pdf",
     "ReportData",
     "Spectra",
@@ -144,7 +146,9 @@ def bar_picture(limits: tuple[float, float], unit: str, log: bool, what: str = "
 
 
 def _findings(data: ReportData) -> dict[str, str]:
-    return {"baselines": words.baseline_finding(data.rows)}
+    correlation = None if data.novelty is None else data.novelty.parent_correlation
+    parents = "" if correlation is None else words.parent_finding(correlation)
+    return {"baselines": words.baseline_finding(data.rows), "parents": parents}
 
 
 def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[float, float]]:
@@ -175,13 +179,25 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
                 }
             )
     pairs = []
-    if data.novelty is not None:
-        card = data.novelty
-        for i in range(min(_PAIRS, len(card.pair_distance))):
-            both = [map_uri(m[i], limits, gallery.log, side) for m in (card.pair_synthetic, card.pair_inverted)]
-            names = card.pair_names[i] if i < len(card.pair_names) else ("synthetic", "inverted")
-            pairs.append({"uris": both, "names": names, "distance": float(card.pair_distance[i]), "shape": shape})
+    if (card := data.novelty) is not None:
+        pairs = _pairs(card.closest, card.threshold, "a copy", data, limits, side)
+        if (near := card.scattering) is not None and near.closest is not None:
+            pairs += _pairs(near.closest, near.threshold, "a twin", data, limits, side)
     return rows, pairs, limits
+
+
+def _pairs(
+    found: Pairs, threshold: float, word: str, data: ReportData, limits: tuple[float, float], side: int
+) -> list[dict[str, Any]]:
+    """The closest pairs; `word` is what one below the threshold is called."""
+    pairs = []
+    for i in range(min(_PAIRS, len(found.distance))):
+        both = [map_uri(m[i], limits, data.gallery.log, side) for m in (found.synthetic, found.inverted)]
+        names = found.names[i] if i < len(found.names) else ("synthetic", "inverted")
+        distance = float(found.distance[i])
+        called = word if distance < threshold else ""
+        pairs.append({"uris": both, "names": names, "distance": distance, "shape": map_shape(data), "kind": word, "called": called})
+    return pairs
 
 
 def map_shape(data: ReportData) -> tuple[int, int]:

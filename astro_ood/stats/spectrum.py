@@ -65,11 +65,6 @@ class Spectrum:
     modes: IntArray
     k_unit: str
 
-    @property
-    def wavelength_unit(self) -> str:
-        """Unit of 1/k."""
-        return self.k_unit.removeprefix("cycles/")
-
 
 @dataclass(frozen=True)
 class CrossSpectrum:

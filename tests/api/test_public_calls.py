@@ -306,3 +306,25 @@ def test_selftest_passes():
     lines = list(run_selftest())
     assert len(lines) >= 6
     assert all(good for _, good in lines), lines
+
+
+def test_a_validation_looks_for_neighbours_once_and_takes_one_region_for_none(monkeypatch):
+    from astro_ood.stats import scores
+
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(options["regions"])
+        return novelty(*args, **options)
+
+    novelty = scores.novelty
+    monkeypatch.setattr(scores, "novelty", counted)
+    real, synthetic = gaussian_field(8, 32, -2.5, 1), gaussian_field(9, 32, -2.5, 2)
+    found = ao.validate(real, synthetic, baselines=[], regions=(["north"] * 8, []), parents=np.arange(9) % 8)
+    assert calls == [None]
+    near = found.curves["novelty"]
+    assert len(near["closest"]) == len(near["scattering"]["closest"]) == 6
+    assert [d for _, _, d in near["scattering"]["closest"]] == sorted(near["scattering"]["synthetic"])[:6]
+    (row,) = [r for r in found.rows if r["statistic"] == "novelty_parent"]
+    assert np.median(near["parent_correlation"]) == pytest.approx(row["value"])
+    assert "parent_correlation" not in near["scattering"]

@@ -164,8 +164,10 @@ def make_novelty(gallery, rng):
     ratio, copies = float(np.median(samples) / np.median(reference)), float(np.mean(samples < threshold))
     maps = gallery.synthetic[order % len(gallery.synthetic)], gallery.real_inverted[near]
     twins = 0.9 + 0.1 * rng.normal(size=48), 0.9 + 0.1 * rng.normal(size=6)
-    near = page.Nearness(float(np.median(twins[0]) / np.median(twins[1])), 1 / 48, 0.6, *twins)
-    return page.NoveltyCard(ratio, copies, threshold, samples, reference, *maps, samples[order], names, near)
+    alike = page.Pairs(maps[0][::-1], maps[1], np.sort(twins[0])[:6], names[::-1])
+    near = page.Nearness(float(np.median(twins[0]) / np.median(twins[1])), 1 / 48, 0.6, *twins, alike)
+    closest = page.Pairs(*maps, samples[order], names)
+    return page.NoveltyCard(ratio, copies, threshold, samples, reference, closest, near, np.linspace(0.21, 0.65, 48))
 
 
 def make(**changes):

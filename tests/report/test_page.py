@@ -9,6 +9,7 @@ from report_fixture import make, make_gallery, score
 
 from astro_ood.errors import RunError
 from astro_ood.report import page
+from astro_ood.report.limits import limits_of
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,31 @@ def test_twins_are_told_where_they_were_sought():
     bare = page.render(make(novelty=replace(data.novelty, scattering=None)))
     assert "In their statistics" not in bare
     assert "Twins, which" not in bare
+
+
+def test_pairs_are_shown_by_pixels_and_by_statistics_and_parents_in_a_sentence():
+    data = make()
+    twin = replace(data.novelty.scattering, threshold=float(np.sort(data.novelty.scattering.samples)[0]) + 1e-6)
+    found = Document(page.render(replace(data, novelty=replace(data.novelty, scattering=twin))))
+    words = " ".join(" ".join(found.words).split())
+    assert words.index("Closest pairs Left") < words.index("Closest pairs in their statistics The same")
+    assert words.count("a twin ") >= 1
+    assert (
+        len([image for image in found.all("img") if image["alt"].startswith("Synthetic map s") and "nearest real" in image["alt"]])
+        == 12
+    )
+    assert "with its main parent, under flips, turns and shifts, is 0.43 in the median and ranges from 0.21 to 0.65" in words
+    known = replace(data.novelty, parent_correlation=None, scattering=replace(twin, closest=None))
+    without = " ".join(Document(page.render(replace(data, novelty=known))).words)
+    assert "main parent" not in without
+    assert "in their statistics The same" not in without
+
+
+def test_a_report_gives_one_range_of_smallest_p():
+    one, other = score("spectrum", 0.4, 0.01, "different"), score("joint", 1.0, 0.2, "undecided") | {"p_min": 0.01}
+    untested = score("novelty_scattering", 1.0, None, "undecided") | {"p_min": 0.5}
+    text = " ".join(limits_of(replace(make(), rows=[one, other, untested])))
+    assert (
+        "no test can give p below 0.002 to 0.010 (by test), and after correction for 2 tests not below 0.004 to 0.020 (by test)"
+        in text
+    )
