@@ -18,6 +18,7 @@ from astro_ood._random import stream
 from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch, Work
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.frame import Field, Frame, usable_scale
+from astro_ood.diffusion.guidance import Guided, Targets
 from astro_ood.diffusion.presets import Preset
 from astro_ood.diffusion.schedule import Array
 from astro_ood.diffusion.solver import integrate
@@ -263,6 +264,7 @@ def decode(
     eta: float = 0.0,
     seed: int = 0,
     items: NDArray[np.int64] | None = None,
+    guided: Targets | None = None,
     micro_batch: int | MicroBatch = MICRO_BATCH,
     label: str = "decode",
 ) -> tuple[Field, NDArray[np.float64]]:
@@ -278,9 +280,13 @@ def decode(
         Stochasticity; each item draws from its own stream ``(seed, "eta", item)``.
     items : ndarray of int, optional
         Global numbers of the items, for their random streams; 0..N-1 by default.
+    guided : Targets, optional
+        Statistics towards which the estimates of the maps are moved on the way.
 
     Raises
     ------
+    InputError
+        IN32: `guided` does not fit the maps.
     RunError
         More than 1 % of the maps are not finite (RN60), too little memory for one map (RN55).
     """
@@ -293,6 +299,7 @@ def decode(
         total=len(z),
         eta=eta,
         seed=seed,
+        guided=guided,
         micro_batch=micro_batch,
         label=label,
     )
@@ -309,6 +316,7 @@ def decode_blocks(
     total: int,
     eta: float = 0.0,
     seed: int = 0,
+    guided: Targets | None = None,
     micro_batch: int | MicroBatch = MICRO_BATCH,
     label: str = "decode",
 ) -> Iterator[tuple[Field, NDArray[np.float64]]]:
@@ -320,9 +328,12 @@ def decode_blocks(
 
             def work(x: torch.Tensor, part: slice, items: NDArray[np.int64] = items) -> tuple[torch.Tensor, ...]:
                 noise = _noise(seed, items[part], tuple(x.shape), denoiser.device) if eta > 0 else None
-                solver = preset.make_solver(denoiser, eta, noise)
+                # the zeros that fill up a batch aim at what its first item aims at
+                steered = Guided(denoiser, guided, frame, np.resize(items[part], len(x))) if guided else None
+                solver = preset.make_solver(steered or denoiser, eta, noise)
                 advance = part.stop - part.start
-                return (integrate(solver, _send(x, denoiser.device), down, on_step=lambda: progress.advance(advance)).x,)
+                y = integrate(solver, _send(x, denoiser.device), down, on_step=lambda: progress.advance(advance)).x
+                return (steered.finish(y) if steered else y,)
 
             (y,) = batches.run(z, work)
             x, spread = frame.to_maps(y)
