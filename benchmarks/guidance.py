@@ -214,9 +214,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    guidance = Guidance(
-        args.t_from, args.steps, args.last, args.strength, args.aim, tuple(args.statistics), soft=not args.clean
-    )
+    guidance = Guidance(args.t_from, args.steps, args.last, args.strength, args.aim, tuple(args.statistics), soft=not args.clean)
     device = pick_device(args.device)
     model = open_model(args.network, device=args.device, execution=Execution(channels_last=True))
     data = read(args.patch)
@@ -237,7 +235,10 @@ def main() -> None:
         curves = [numbers(found[k]) for k in ("d", "sd", "kurtosis")]
         rows.append([name, *curves, *steered, *free, nearest, f"{seconds:.2f}"])
         print(" | ".join(rows[-1]), flush=True)
-    real = [features(data.held_out[:, 0])["spectrum"].values.std(axis=0, ddof=1), band_kurtosis(data.held_out[:, 0].astype(np.float64))]
+    real = [
+        features(data.held_out[:, 0])["spectrum"].values.std(axis=0, ddof=1),
+        band_kurtosis(data.held_out[:, 0].astype(np.float64)),
+    ]
     print(f"\n{machine(device)}; {len(data.inverted)} inverted, {len(data.held_out)} held out, {args.n} samples; {guidance}")
     print(f"held-out maps: sd of ln P {numbers(real[0])}, band kurtosis {numbers(real[1])}\n")
     head = ["maps", "d ln P / floor sd", "sd of ln P", "band kurtosis", "spectrum", "PDF", "scattering"]

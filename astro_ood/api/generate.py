@@ -17,6 +17,7 @@ from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.execution import pick_device
 from astro_ood.diffusion.frame import Channels, Fit, Frame, usable_scale
+from astro_ood.diffusion.guidance import Guidance, Targets
 from astro_ood.diffusion.presets import TOLERANCE
 from astro_ood.errors import ConfigError, InputError, ModelError, RunError
 from astro_ood.latents import criteria as criteria_
@@ -288,6 +289,8 @@ def decode(
     seed: int | None = None,
     device: str = "auto",
     items: NDArray[np.int64] | None = None,
+    guidance: Guidance | None = None,
+    inverted: Fields | None = None,
     label: str = "decode",
 ) -> FieldBatch:
     """Decode latents into maps.
@@ -308,6 +311,10 @@ def decode(
         ``cpu`` or ``cuda``; ``auto`` leaves the network where it is.
     items : ndarray of int, optional
         Global numbers of the items, for their random streams.
+    guidance : Guidance, optional
+        Move the maps towards the statistics of the inverted ones on the way.
+    inverted : FieldBatch, list of Map, or ndarray (N, C, H, W) in [-1, 1]
+        The maps that were inverted, which `guidance` needs; those of which `latents` are left out as not usable may be among them.
     label : str
         Name in the progress line.
 
@@ -321,14 +328,16 @@ def decode(
     model = model if device == "auto" else model.to(pick_device(device))
     chosen = preset_of(origin, model, preset)
     first_seed = latents.seed if isinstance(latents, Proposals) else 0
+    seed = first_seed if seed is None else seed
     x, _ = engine.decode(
         model,
         latents.z,
         chosen,
         frame=origin.frame,
         eta=eta,
-        seed=first_seed if seed is None else seed,
+        seed=seed,
         items=items,
+        guided=None if guidance is None else _targets(guidance, inverted, origin, model, seed),
         micro_batch=origin.micro_batch,
         label=label,
     )
@@ -343,6 +352,18 @@ def decode(
         headers=(origin.header,) * len(ids),
         pixel_scales=(origin.pixel_scale,) * len(ids),
     )
+
+
+def _targets(guidance: Guidance, inverted: Fields | None, origin: Origin, model: Denoiser, seed: int) -> Targets:
+    """What guided samples aim at: statistics of the inverted maps as they were normalised for the inversion."""
+    if inverted is None:
+        raise ConfigError("CF44", "inverted", "guidance needs the maps that were inverted", "give them, never held-out ones")
+    physical = not isinstance(inverted, np.ndarray) and origin.stretch is not None
+    maps = inverted.to_maps() if isinstance(inverted, FieldBatch) else inverted
+    fields = (
+        FieldBatch.from_maps(cast("list[Map]", list(maps)), cast("Stretch", origin.stretch)) if physical else as_batch(inverted)
+    )
+    return Targets(fields.x, guidance, seed, model.device)
 
 
 def preset_of(origin: Origin, model: Denoiser, preset: str | None = None) -> presets.Preset:

@@ -63,7 +63,7 @@ def descend(objective: Objective, start: Tensor, steps: int, memory: int = 10) -
 
 
 def _evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
-    x = x.detach().requires_grad_(requires_grad=True)
+    x = x.detach().requires_grad_()
     value = objective(x)
     (gradient,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), gradient
@@ -73,7 +73,7 @@ def _two_loops(gradient: Tensor, past: list[tuple[Tensor, Tensor, Tensor]]) -> T
     """Minus the approximate inverse Hessian times the gradient; a pair with rho = 0 does not count."""
     q, factors = gradient, []
     gamma = torch.ones_like(gradient[:, 0])
-    for s, y, rho in past:
+    for _, y, rho in past:
         newest = 1 / (rho * y.square().sum(dim=1)).clamp_min(_TINY)
         gamma = torch.where(rho > 0, newest, gamma)
     for s, y, rho in reversed(past):

@@ -36,7 +36,7 @@ from astro_ood._random import stream
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.descent import descend
 from astro_ood.diffusion.frame import Field, Frame
-from astro_ood.diffusion.statistics import Statistics, Vector
+from astro_ood.diffusion.statistics import NAMES, Statistics, Vector
 from astro_ood.errors import ConfigError, InputError
 
 Aim = Literal["parent", "draw", "mean"]
@@ -85,6 +85,8 @@ class Guidance:
         _require(self.last >= 0, "last", self.last, "at least 0")
         _require(0 < self.strength <= 1, "strength", self.strength, "above 0, at most 1")
         _require(self.aim in get_args(Aim), "aim", self.aim, ", ".join(get_args(Aim)))
+        known = bool(self.statistics) and set(self.statistics) <= set(NAMES)
+        _require(known, "statistics", list(self.statistics), f"some of {', '.join(NAMES)}")
 
 
 class Targets:
@@ -126,8 +128,7 @@ class Targets:
         self.statistics = Statistics(self.shape, names, scale=scale, device=device, dtype=dtype)
         with torch.inference_mode(mode=False), torch.no_grad():
             self._maps = torch.from_numpy(maps[:, 0].astype(np.float64)).to(dtype).to(self.statistics.device)
-            self.clean = self._measure(self._maps)
-        self._power = torch.exp(self.clean["spectrum"]).mean(dim=0)
+            self._seen = {0.0: self._measure(self._maps)}
 
     def weights(self, items: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
         """Part (N, n) that each inverted map has in the target of each item."""
@@ -143,22 +144,22 @@ class Targets:
         return rows
 
     def at(self, weights: NDArray[np.float64], noise: float = 0.0) -> Vector:
-        """Targets (N, K) by name, seen through noise of a standard deviation relative to that of the signal's scale factor."""
-        with torch.no_grad():
-            vectors = self.clean if noise == 0 else self._measure(self.seen(self._maps, noise))
+        """Targets (N, K) by name: statistics of the maps as they are seen through white noise of this standard deviation."""
+        with torch.inference_mode(mode=False), torch.no_grad():
+            vectors = self._vectors(noise)
             mix = torch.from_numpy(weights).to(self._maps)
             found = {name: mix @ values for name, values in vectors.items()}
             if "pdf" in found:
                 found["pdf"] = found["pdf"].sort(dim=1).values
         return found
 
-    def seen(self, x: Tensor, noise: float) -> Tensor:
-        """Maps (N, H, W) as a perfect estimate would show them through white noise of this standard deviation."""
-        statistics = self.statistics
-        c = statistics.cosine(x)
-        part = self._power / (self._power + (noise / statistics.scale) ** 2)
-        part = torch.cat([torch.ones_like(part[:1]), part])[statistics._band].reshape(self.shape)
-        return statistics.inverse_cosine(c * part.sqrt())
+    def _vectors(self, noise: float) -> Vector:
+        """Statistics (n, K) of the inverted maps, smoothed as a perfect estimate from noisy ones is; kept, as times come again."""
+        if noise not in self._seen:
+            power = torch.exp(self._seen[0.0]["spectrum"]).mean(dim=0)
+            part = power / (power + (noise / self.statistics.scale) ** 2)
+            self._seen[noise] = self._measure(self.statistics.filtered(self._maps, part.sqrt()[None]))
+        return self._seen[noise]
 
     def _measure(self, x: Tensor) -> Vector:
         parts = [self.statistics(x[i : i + _PARTS]) for i in range(0, len(x), _PARTS)]
@@ -184,17 +185,25 @@ class Guided(Denoiser):
     """
 
     def __init__(self, denoiser: Denoiser, targets: Targets, frame: Frame, items: Sequence[int] | NDArray[np.int64]) -> None:
-        self.__dict__.update(denoiser.__dict__)
         if frame.shape != (1, *targets.shape):
             problem = f"maps of shape {frame.shape} are to aim at statistics of maps {(1, *targets.shape)}"
             raise InputError("IN32", "guidance", problem, "guide maps of one channel and of the size of the inverted ones")
-        self.inner, self.targets, self.frame = denoiser, targets, frame
-        self._weights = targets.weights(items)
+        self.inner, self.targets, self.frame, self._weights = denoiser, targets, frame, targets.weights(items)
+        super().__init__(
+            denoiser.raw,
+            denoiser.schedule,
+            denoiser.shape,
+            parameterisation=denoiser.parameterisation,
+            data_range=denoiser.data_range,
+            name=denoiser.name,
+            sha256=denoiser.sha256,
+            card=denoiser.card,
+        )
+        self.runner = denoiser.runner
 
     def eps(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Noise (N, C, H, W) that goes with the moved estimate."""
-        eps, guidance = self.inner.eps(x_t, t), self.targets.guidance
-        time = float(torch.as_tensor(t).max())
+        eps, guidance, time = self.inner.eps(x_t, t), self.targets.guidance, float(t)
         if time > guidance.t_from or guidance.steps == 0:
             return eps
         alpha, sigma = float(self.schedule.alpha(time)), float(self.schedule.sigma(time))
@@ -211,10 +220,11 @@ class Guided(Denoiser):
     def moved(self, y: Tensor, steps: int, noise: float, strength: float) -> Tensor:
         """Network arrays (N, C, H, W) whose maps have moved towards the targets; copies and margins move alike."""
         with torch.inference_mode(mode=False):
-            x = map_of(self.frame, y.clone())
+            y = y.clone()  # out of inference mode
+            x = map_of(self.frame, y).to(self.targets.statistics.dtype)
             aim = self.targets.at(self._weights, noise)
             change = strength * (move(self.targets.statistics, x, aim, steps) - x)
-            return y.clone() + to_network(self.frame, change)
+            return y + to_network(self.frame, change.to(y.dtype))
 
 
 def move(statistics: Statistics, x: Tensor, aim: Vector, steps: int) -> Tensor:
@@ -251,7 +261,9 @@ def move(statistics: Statistics, x: Tensor, aim: Vector, steps: int) -> Tensor:
 
 def misfit(found: Vector, aim: Vector) -> Tensor:
     """Squared differences (N,) from targets: the sum over statistics of their means."""
-    return torch.stack([(found[name] - aim[name]).square().mean(dim=1) for name in found if name in aim and found[name].shape[1]]).sum(dim=0)
+    return torch.stack(
+        [(found[name] - aim[name]).square().mean(dim=1) for name in found if name in aim and found[name].shape[1]]
+    ).sum(dim=0)
 
 
 def map_of(frame: Frame, y: Tensor) -> Tensor:

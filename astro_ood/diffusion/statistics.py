@@ -79,7 +79,9 @@ class Statistics:
         if unknown or not names:
             raise ConfigError("CF44", "statistics", f"found {list(names)}, expected some of {', '.join(NAMES)}", "correct it")
         if min(shape) < _LEAST_SIDE:
-            raise InputError("IN16", "guidance", f"maps have {shape[0]} x {shape[1]} pixels", f"statistics need {_LEAST_SIDE} x {_LEAST_SIDE}")
+            raise InputError(
+                "IN16", "guidance", f"maps have {shape[0]} x {shape[1]} pixels", f"statistics need {_LEAST_SIDE} x {_LEAST_SIDE}"
+            )
         self.shape, self.names, self.scale, self.n_angles, self.groups = shape, tuple(names), float(scale), n_angles, groups
         self.device, self.dtype = device or torch.device("cpu"), dtype
         scales = max(1, int(np.log2(min(shape)) + 1e-9) - 1)
@@ -114,13 +116,15 @@ class Statistics:
         """Mean square (N, B) of coefficients (N, H, W) in each band; the constant is in none."""
         return c.flatten(1).square() @ self._averages.T
 
+    def filtered(self, x: Tensor, gain: Tensor) -> Tensor:
+        """Maps (N, H, W) with the amplitudes of each band multiplied by (N or 1, B); their means stay."""
+        factor = torch.cat([torch.ones_like(gain[:, :1]), gain], dim=1)[:, self._band]
+        return self.inverse_cosine(self.cosine(x) * factor.reshape(-1, *self.shape))
+
     def with_power(self, x: Tensor, ln_power: Tensor) -> Tensor:
-        """Maps (N, H, W) with the power (N, B) in each band, in closed form: coefficients times one factor a band."""
-        c = self.cosine(x / self.scale)
-        gain = torch.exp(0.5 * (ln_power - torch.log(self.band_power(c) + _LEAST_P)))
-        one = torch.ones_like(gain[:, :1])
-        gain = torch.cat([one, gain], dim=1)[:, self._band].reshape(x.shape)
-        return self.inverse_cosine(c * gain) * self.scale
+        """Maps (N, H, W) with the power (N, B) in each band, in closed form: amplitudes times one factor a band."""
+        power = self.band_power(self.cosine(x / self.scale))
+        return self.filtered(x, torch.exp(0.5 * (ln_power - torch.log(power + _LEAST_P))))
 
     def amplitude(self, ln_power: Tensor, shape: tuple[int, int]) -> Tensor:
         """Root of the spectrum (N, h, w // 2 + 1) on the half plane of a periodic box, from the power in bands (N, B)."""
@@ -215,7 +219,7 @@ class _Bank:
         n, (h, w) = self._n, self._grid
         rows = self._y @ u
         waves, low = rows[..., : 2 * n * h, :], rows[..., 2 * n * h :, :] @ self._low
-        both = waves.unflatten(-2, (2, n, h)) @ self._x
+        both = waves.reshape(*waves.shape[:-2], 2, n, h, waves.shape[-1]) @ self._x
         real, imag = both[..., 0, :, :, :], both[..., 1, :, :, :]
         even = real[..., :w] - imag[..., w:] - self._mean * low[..., None, :, :]
         return torch.complex(even, real[..., w:] + imag[..., :w])
