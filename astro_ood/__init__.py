@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from astro_ood.api.run import Run, open_run
     from astro_ood.api.types import FittedPrior, Latents, Proposals, Scores
     from astro_ood.api.validate import validate
+    from astro_ood.diffusion.guidance import Guidance
     from astro_ood.maps import FieldBatch, Map, Stretch, read_map, read_maps
 
 _HOME = {
@@ -40,6 +41,7 @@ _HOME = {
     "Proposals": "api.types",
     "Scores": "api.types",
     "validate": "api.validate",
+    "Guidance": "diffusion.guidance",
     "FieldBatch": "maps",
     "Map": "maps",
     "Stretch": "maps",
@@ -51,6 +53,7 @@ __all__ = [
     "AstroOodError",
     "FieldBatch",
     "FittedPrior",
+    "Guidance",
     "Latents",
     "Map",
     "Proposals",

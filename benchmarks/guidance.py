@@ -5,8 +5,8 @@
 
 Every row is a way of making maps from the inverted ones, judged by `astro_ood.stats` against the held-out ones: the first row are the
 inverted maps themselves, the best that any way can hope for; "no network" is the same descent, with as many steps, from Gaussian fields
-with the spectra of the inverted maps; "at the end" moves the maps decoded without guidance, with as many steps. Steered are spectrum, PDF
-and scattering; increments (flatness), bispectrum and excursion sets (Minkowski functionals, peaks) never are.
+with the spectra of the inverted maps; "at the end" moves the maps decoded without guidance, with as many steps. Steered are spectrum, PDF,
+scattering and phases, which the bispectrum shares; increments (flatness) and excursion sets (Minkowski functionals, peaks) never are.
 """
 
 # ruff: noqa: T201 (a benchmark prints)
@@ -31,12 +31,13 @@ from astro_ood.diffusion.execution import Execution, pick_device
 from astro_ood.diffusion.guidance import Guidance, Targets, move
 from astro_ood.diffusion.hub import open_model
 from astro_ood.diffusion.presets import Preset, choose
+from astro_ood.diffusion.statistics import NAMES
 from astro_ood.latents import prior, proposal
 from astro_ood.maps import FieldBatch, Stretch, read_maps, split_regions
-from astro_ood.stats.conditional import Comparison, compare
+from astro_ood.stats.conditional import Comparison, compare, summary
 from astro_ood.stats.features import features
+from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import novelty
-from astro_ood.stats.spectrum import power_spectrum
 from astro_ood.stats.surrogates import iaaft
 from astro_ood.stats.synthesis import synthesise
 
@@ -102,10 +103,11 @@ def ways(data: Data, model: Denoiser, guidance: Guidance, n: int, seed: int, n_s
 
     budget = n_steps * guidance.steps + guidance.last
     made: dict[str, Callable[[], Field]] = {"inverted maps": lambda: data.inverted}
-    for kind, t_0 in (("lol", 700.0), ("isotropic", 700.0), ("lol", 300.0), ("isotropic", 300.0)):
+    for kind, t_0 in (("lol", 700.0), ("isotropic", 700.0), ("spectral", 700.0), ("lol", 300.0), ("isotropic", 300.0)):
         made[f"{kind} {t_0:.0f}"] = lambda kind=kind, t_0=t_0: decoded(kind, t_0, None)
         made[f"{kind} {t_0:.0f}, guided"] = lambda kind=kind, t_0=t_0: decoded(kind, t_0, guidance)
-        if t_0 == 700:
+        if kind == "isotropic" and t_0 == 700:
+            made[f"{kind} {t_0:.0f}, guided, draw"] = lambda kind=kind, t_0=t_0: decoded(kind, t_0, replace(guidance, aim="draw"))
             made[f"{kind} {t_0:.0f}, at the end"] = lambda kind=kind, t_0=t_0: decoded(
                 kind, t_0, replace(guidance, steps=0, last=budget)
             )
@@ -122,7 +124,7 @@ class Judge:
     def __init__(self, data: Data, seed: int) -> None:
         self.data, self.seed = data, seed
         self.held_out, self.inverted = features(data.held_out[:, 0]), features(data.inverted[:, 0])
-        self.power = power_spectrum(data.held_out[:, 0])
+        self.prints = fingerprints(data.inverted[:, 0].astype(np.float64)), fingerprints(data.held_out[:, 0].astype(np.float64))
 
     def __call__(self, maps: Field) -> dict[str, Any]:
         """Measured numbers of a set (N, 1, H, W)."""
@@ -133,6 +135,7 @@ class Judge:
         increments = compared["increments"]
         flat = [i for i, scale in enumerate(own["increments"].scales) if str(scale).startswith("flatness")]
         far = np.abs(increments.difference / np.maximum(increments.floor, 1e-12))
+        prints = fingerprint_novelty(fingerprints(x), *self.prints)
         near = novelty(x, self.data.inverted[:, 0], self.data.held_out[:, 0])
         return {
             "d": spectra.difference / spectra.floor,
@@ -140,8 +143,10 @@ class Judge:
             "sd": own["spectrum"].values.std(axis=0, ddof=1),
             "kurtosis": band_kurtosis(x),
             "worst": {name: worst(c) for name, c in compared.items()} | {"flatness": float(far[flat].max())},
+            "bias": {name: self._bias(name, own, compared[name]) for name in compared},
             "near": near.ratio,
             "copies": near.copy_rate,
+            "twins": prints.ratio,
         }
 
     def _compare(self, name: str, own: Mapping[str, Any]) -> Comparison:
@@ -154,6 +159,12 @@ class Judge:
             units_inverted=self.data.regions,
             kind=own[name].kind,
         )
+
+    def _bias(self, name: str, own: Mapping[str, Any], found: Comparison) -> float:
+        """Root mean square difference from the inverted maps, which samples aim at, in standard deviations between real sets."""
+        kind = own[name].kind
+        a, b = (summary(f[name].values, np.ones((1, len(f[name].values))), kind)[0] for f in (self.inverted, own))
+        return float(np.sqrt(np.mean(((b - a) / np.where(found.floor > 0, found.floor, np.inf)) ** 2)))
 
 
 def worst(found: Comparison) -> float:
@@ -204,10 +215,10 @@ def main() -> None:
     parser.add_argument("--n-steps", type=int, default=24, help="evaluations of the network")
     parser.add_argument("--t-from", type=float, default=700.0)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--last", type=int, default=30)
+    parser.add_argument("--last", type=int, default=120)
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--aim", default="parent")
-    parser.add_argument("--statistics", nargs="+", default=["spectrum", "pdf", "scattering"])
+    parser.add_argument("--statistics", nargs="+", default=NAMES)
     parser.add_argument("--clean", action="store_true", help="targets of noiseless maps at all times")
     parser.add_argument("--ways", nargs="*", help="only these rows (parts of their names)")
     parser.add_argument("--network", default="default")
@@ -220,7 +231,7 @@ def main() -> None:
     data = read(args.patch)
     judge = Judge(data, args.seed)
     made: dict[str, Field] = {"held-out maps": data.held_out}
-    rows = []
+    rows, biases = [], []
     for name, make in ways(data, model, guidance, args.n, args.seed, args.n_steps).items():
         if args.ways and not any(name == w or (w.endswith("*") and name.startswith(w[:-1])) for w in args.ways):
             continue
@@ -229,21 +240,28 @@ def main() -> None:
         seconds = (time.perf_counter() - start) / len(made[name])
         found = judge(made[name])
         far = found["worst"]
+        bias = [
+            f"{found['bias'][s]:.2f}" for s in ("spectrum", "pdf", "scattering", "increments", "bispectrum", "excursion", "scatter")
+        ]
+        nearest = f"{found['near']:.2f} ({found['copies']:.0%})"
+        biases.append([name, *bias, nearest, f"{found['twins']:.2f}", f"{seconds:.1f}"])
         steered = [f"{far[s]:.1f}" for s in ("spectrum", "pdf", "scattering")]
         free = [f"{far[s]:.1f}" for s in ("flatness", "bispectrum", "excursion", "scatter")]
-        nearest = f"{found['near']:.2f} ({found['copies']:.0%})"
         curves = [numbers(found[k]) for k in ("d", "sd", "kurtosis")]
-        rows.append([name, *curves, *steered, *free, nearest, f"{seconds:.2f}"])
-        print(" | ".join(rows[-1]), flush=True)
+        rows.append([name, *curves, *steered, *free])
+        print(" | ".join([*rows[-1], *biases[-1][1:]]), flush=True)
     real = [
         features(data.held_out[:, 0])["spectrum"].values.std(axis=0, ddof=1),
         band_kurtosis(data.held_out[:, 0].astype(np.float64)),
     ]
     print(f"\n{machine(device)}; {len(data.inverted)} inverted, {len(data.held_out)} held out, {args.n} samples; {guidance}")
     print(f"held-out maps: sd of ln P {numbers(real[0])}, band kurtosis {numbers(real[1])}\n")
-    head = ["maps", "d ln P / floor sd", "sd of ln P", "band kurtosis", "spectrum", "PDF", "scattering"]
-    head += ["flatness", "bispectrum", "excursion", "scatter", "near (copies)", "s a map"]
-    print(table(head, rows))
+    head = ["maps", "d ln P", "sd of ln P", "band kurtosis", "spectrum", "PDF", "scattering"]
+    print("against the held-out maps: d ln P, and the worst scale of each statistic, in standard deviations of real sets\n")
+    print(table([*head, "flatness", "bispectrum", "excursion", "scatter"], rows))
+    print("\nagainst the inverted maps: root mean square over the scales of each statistic, in the same unit\n")
+    head = ["maps", "spectrum", "PDF", "scattering", "increments", "bispectrum", "excursion", "scatter"]
+    print(table([*head, "nearest (copies)", "twins", "s a map"], biases))
     if args.picture:
         picture(made, args.picture)
 

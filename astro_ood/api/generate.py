@@ -358,11 +358,12 @@ def _targets(guidance: Guidance, inverted: Fields | None, origin: Origin, model:
     """What guided samples aim at: statistics of the inverted maps as they were normalised for the inversion."""
     if inverted is None:
         raise ConfigError("CF44", "inverted", "guidance needs the maps that were inverted", "give them, never held-out ones")
-    physical = not isinstance(inverted, np.ndarray) and origin.stretch is not None
-    maps = inverted.to_maps() if isinstance(inverted, FieldBatch) else inverted
-    fields = (
-        FieldBatch.from_maps(cast("list[Map]", list(maps)), cast("Stretch", origin.stretch)) if physical else as_batch(inverted)
-    )
+    stretch = origin.stretch
+    if isinstance(inverted, FieldBatch) and stretch not in (None, inverted.stretch):
+        inverted = inverted.to_maps()
+    if not isinstance(inverted, FieldBatch | np.ndarray) and stretch is not None:
+        inverted = FieldBatch.from_maps(list(inverted), stretch)
+    fields = as_batch(inverted)
     return Targets(fields.x, guidance, seed, model.device)
 
 

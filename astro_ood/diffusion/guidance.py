@@ -40,7 +40,6 @@ from astro_ood.diffusion.statistics import NAMES, Statistics, Vector
 from astro_ood.errors import ConfigError, InputError
 
 Aim = Literal["parent", "draw", "mean"]
-DEFAULT = ("spectrum", "pdf", "scattering")
 _PARTS = 16
 
 
@@ -73,10 +72,10 @@ class Guidance:
 
     t_from: float
     steps: int = 8
-    last: int = 30
+    last: int = 120
     strength: float = 1.0
     aim: Aim = "parent"
-    statistics: tuple[str, ...] = DEFAULT
+    statistics: tuple[str, ...] = NAMES
     soft: bool = True
 
     def __post_init__(self) -> None:

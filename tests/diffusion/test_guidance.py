@@ -38,7 +38,7 @@ def test_guided_decoding_on_the_oracle_reaches_its_targets():
     before = oracle.power.clone()
     preset = choose("fast", oracle.schedule, n_steps=12)
     z = oracle.exact(maps, 0.0, 700.0).float().numpy()
-    targets = Targets(skewed(4), Guidance(500.0, steps=4, last=40))
+    targets = Targets(skewed(4), Guidance(500.0, steps=4, last=40, statistics=GROUPS))
     aim = _aims(targets)
     plain, _ = engine.decode(oracle, z, preset, micro_batch=4)
     guided, _ = engine.decode(oracle, z, preset, micro_batch=4, guided=targets)
