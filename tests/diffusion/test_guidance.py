@@ -101,11 +101,11 @@ def test_first_move_sets_the_spectrum_exactly():
 
 
 def test_choice_depends_on_seed_and_item_alone():
-    targets = Targets(skewed(5), Guidance(1.0), seed=3)
+    targets = Targets(skewed(5), Guidance(1.0, aim="parent"), seed=3)
     whole = targets.weights(range(20))
     assert np.array_equal(whole[[7, 2]], targets.weights([7, 2]))
     assert (whole.reshape(4, 5, 5).sum(axis=1) == 1).all()
-    assert not np.array_equal(whole, Targets(skewed(5), Guidance(1.0), seed=4).weights(range(20)))
+    assert not np.array_equal(whole, Targets(skewed(5), Guidance(1.0, aim="parent"), seed=4).weights(range(20)))
 
 
 def test_draws_have_the_mean_and_the_covariance_of_the_inverted_maps():
