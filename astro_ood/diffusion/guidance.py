@@ -58,7 +58,7 @@ class Guidance:
     strength : float
         Part of the way that the estimate is moved at each evaluation, in (0, 1]; the decoded map is moved all the way.
     aim : {"parent", "draw", "mean"}
-        Which statistics each sample aims at; samples that aim at one map are its twins in what is steered.
+        Which statistics each sample aims at; samples that aim at one map come nearer to it in what is steered.
     statistics : tuple of str
         Which are steered, of ``spectrum``, ``pdf``, ``scattering`` and ``phases``. What is steered is no evidence for the samples.
     soft : bool
@@ -74,7 +74,7 @@ class Guidance:
     steps: int = 8
     last: int = 120
     strength: float = 1.0
-    aim: Aim = "draw"
+    aim: Aim = "parent"
     statistics: tuple[str, ...] = NAMES
     soft: bool = True
 
