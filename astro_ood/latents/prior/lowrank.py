@@ -7,7 +7,8 @@ its direction for the true one only up to :math:`c^2 = (1 - \gamma / (\ell - 1)^
 is :math:`1 + (\ell - 1) c^2` (Donoho, Gavish and Johnstone 2018, arXiv:1311.0851), which is also the most likely one for new latents.
 Where nothing stands out this is the spectral prior: 4 latents in 4,096 dimensions show only directions with 33 times the variance.
 
-Maps whose amplitude differs from one to the next are no Gaussian sample: one loud latent is a direction of its own.
+Latents that are louder than others are no directions of their own: all have the same length, after whitening, where directions are
+sought (as in the spatial sign covariance; a Gaussian latent in many dimensions has that length anyway).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from astro_ood.latents.prior.structured import SpectralPrior
 
 COMPONENTS = 64
 _PASSES = 2
+_LEAST_LEFT = 0.1  # of the power of a mode, that the residual stays definite
 _ROUNDS = 2  # the first whitens by a spectrum that the directions have part in
 _TRACY_WIDOM_99 = 2.023
 
@@ -66,7 +68,9 @@ class LowRankPrior:
             amplitude = np.sqrt(strength * overlap)[kept, None, None, None]
             factors = amplitude * found.residual.colour(directions[kept].reshape(-1, *mean.shape))
             modes = basis.forward(factors)
-            rest = scatter - np.einsum("rahw,rbhw->hwab", modes, modes.conj())
+            power = np.einsum("hwaa->hw", scatter).real
+            left = 1 - np.sum(np.abs(modes) ** 2, axis=(0, 1)) / np.maximum(power, 1e-300)
+            rest = scatter * np.clip(left, _LEAST_LEFT, 1.0)[..., None, None]
             found = cls(SpectralPrior(mean, shrink(rest, worth, basis)), factors)
         return found
 
@@ -118,7 +122,7 @@ def spikes(values: Array, d: int, n: float) -> tuple[Array, Array]:
 
 
 def _principal(source: Blocks, prior: SpectralPrior, worth: float) -> tuple[Array, Array]:
-    """Largest eigenvalues (K,) and directions (K, d) of the covariance of whitened latents.
+    """Largest eigenvalues (K,) and directions (K, d) of the covariance of whitened latents of equal length.
 
     Subspace iteration from random directions: exact for up to `COMPONENTS` latents, and memory is that of so many latents for any number.
     """
@@ -129,6 +133,7 @@ def _principal(source: Blocks, prior: SpectralPrior, worth: float) -> tuple[Arra
         image = np.zeros_like(directions)
         for block in blocks_of(source):
             flat = prior.whiten(block - prior.mean).reshape(len(block), d)
+            flat *= np.sqrt(d) / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
             image += flat.T @ (flat @ directions) / worth
         directions, previous = image, directions
     small = previous.T @ image
