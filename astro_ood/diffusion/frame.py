@@ -82,14 +82,15 @@ class Frame:
         return self.shape == self.network_shape
 
     @property
-    def _margins(self) -> list[tuple[int, int]]:
+    def margins(self) -> list[tuple[int, int]]:
+        """What the network's arrays have before and after the maps, along each of the four axes."""
         extra = [n - m for n, m in zip(self.network_shape[1:], self.shape[1:], strict=True)]
         return [(0, 0), (0, 0), *((e // 2, e - e // 2) for e in extra)]
 
     def to_network(self, x: Field) -> Field:
         """Arrays of the network, from maps (N, C, H, W) in [-1, 1]."""
         low, high = self.data_range
-        x = np.pad(x, self._margins, mode="symmetric")
+        x = np.pad(x, self.margins, mode="symmetric")
         x = np.repeat(x, self.network_shape[0] // self.shape[0], axis=1)
         return (low + (x + 1) * ((high - low) / 2)).astype(np.float32) if (low, high) != (-1, 1) else x
 
@@ -97,7 +98,7 @@ class Frame:
         """Maps (N, C, H, W), and how far repeated channels disagree: their standard deviation over that of the map, shape (N,)."""
         low, high = self.data_range
         y = (y - low) * (2 / (high - low)) - 1 if (low, high) != (-1, 1) else y
-        (top, bottom), (left, right) = self._margins[2:]
+        (top, bottom), (left, right) = self.margins[2:]
         y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
         n, (c, h, w) = len(y), self.shape
         copies = y.reshape(n, c, -1, h, w)

@@ -268,7 +268,7 @@ def misfit(found: Vector, aim: Vector) -> Tensor:
 def map_of(frame: Frame, y: Tensor) -> Tensor:
     """Maps (N, H, W) in [-1, 1] in network arrays (N, C, H', W'): margins cut, the copies of one map averaged."""
     low, high = frame.data_range
-    (top, _), (left, _) = frame._margins[2:]
+    (top, _), (left, _) = frame.margins[2:]
     part = y[:, :, top : top + frame.shape[1], left : left + frame.shape[2]].mean(dim=1)
     return (part - low) * (2 / (high - low)) - 1
 
@@ -277,7 +277,7 @@ def to_network(frame: Frame, change: Tensor) -> Tensor:
     """Changes of maps (N, H, W) as changes of network arrays (N, C, H', W'): the same in each copy, mirrored in the margins."""
     low, high = frame.data_range
     change = change * ((high - low) / 2)
-    for axis, margins in zip((1, 2), frame._margins[2:], strict=True):
+    for axis, margins in zip((1, 2), frame.margins[2:], strict=True):
         if any(margins):
             index = np.pad(np.arange(change.shape[axis]), margins, mode="symmetric")
             change = change.index_select(axis, torch.from_numpy(index).to(change.device))

@@ -214,7 +214,7 @@ def _errors(card: InversionCard) -> list[str]:
     error = words.medians(card)["latent_error"]
     if error is not None:
         said.append(
-            f"Against a solution with steps half as long, the latents differ by {words.percent(error)} of their standard deviation (median)."
+            f"Estimated from a solution with steps half as long, the latents err by {words.percent(error)} of their standard deviation (median)."
         )
     return said
 
@@ -226,8 +226,8 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
     if kind == "lol":
         parents = latents.proposal.get("k")
         way = f"as latent-optimal linear combinations of {parents} inverted latents each{cite('bodin2024')}"
-    elif kind == "slerp":
-        way = "by spherical interpolation between two inverted latents each"
+    elif kind in _PROPOSALS:
+        way = _PROPOSALS[str(kind)]
     elif kind == "gaussian":
         way = _PRIORS.get(latents.prior, f"from the prior {latents.prior} that was fitted to the inverted latents")
         way += cite("zhu2023") if latents.prior == "isotropic" else ""
@@ -245,9 +245,22 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
     return [*said, f"They were decoded by the same network{along}, and converted to physical units."]
 
 
+_PROPOSALS = {
+    "slerp": "by spherical interpolation between two inverted latents each",
+    "lerp": "by linear interpolation between two inverted latents each",
+    "norm_path": "by interpolation between two inverted latents each, at norms that latents have",
+    "shell": "from the prior that was fitted to the inverted latents, at distances from its mean that these have",
+    "parent": "from one inverted latent each, mixed with a draw from the prior that was fitted to all",
+    "bands": "octave by octave, as latent-optimal linear combinations of inverted latents",
+    "low_high": "from the large scales of one inverted latent and the small scales of another each",
+}
 _PRIORS = {
     "isotropic": "from a Gaussian prior with the mean of the inverted latents and one variance",
+    "isotropic_corrected": "from a Gaussian prior with the shrunk mean of the inverted latents and their unbiased variance",
+    "diagonal": "from a Gaussian prior of independent pixels that was fitted to the inverted latents",
     "spectral": "from a stationary Gaussian prior, diagonal in Fourier space, that was fitted to the inverted latents",
+    "lowrank": "from a stationary Gaussian prior and the directions in which the inverted latents vary more than it says",
+    "wavelet": "from a Gaussian prior, diagonal in a wavelet basis, that was fitted to the inverted latents",
 }
 
 
