@@ -166,10 +166,32 @@ class Criteria(Section):
     false_reject: float = Field(0.05, gt=0, lt=1, description="calibrated: rate at which a true latent is rejected")
 
 
+class Guidance(Section):
+    """Statistics of the inverted maps that decoded maps are moved towards; they are no evidence for the new maps (docs/guidance.md)."""
+
+    t_from: float | None = Field(
+        None, ge=0, description="Time from which on estimates are moved, in the network's own steps; none: t_0"
+    )
+    steps: int = Field(8, ge=0, le=1000, description="Steps downhill at each evaluation of the network; 0: only at the end")
+    last: int = Field(120, ge=0, le=10_000, description="Steps downhill of the decoded map")
+    strength: float = Field(1.0, gt=0, le=1, description="Part of the way that an estimate is moved")
+    aim: Literal["parent", "draw", "mean"] = Field(
+        "parent", description="Statistics of one inverted map, a draw from their law, or their mean"
+    )
+    statistics: list[Literal["spectrum", "pdf", "scattering", "phases"]] = Field(
+        ["spectrum", "pdf", "scattering", "phases"], min_length=1, description="Which are steered"
+    )
+    soft: bool = Field(True, description="Targets as they are seen through the noise of their time")
+
+
 class Decoding(Section):
     """How new latents become maps."""
 
     eta: float = Field(0.0, ge=0, le=1, description="Stochasticity: 0 deterministic, 1 ancestral")
+    guidance: Guidance | None = Field(
+        None,
+        description="Move maps towards statistics of the inverted ones; {} takes the defaults of docs/guidance.md, none: do not",
+    )
     shards: int = Field(2, ge=1, le=2000, description="Jobs that the decoding is divided into")
 
 

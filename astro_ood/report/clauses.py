@@ -242,7 +242,29 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
         along = " along the times of the inversion, deterministically"
     else:
         along = f" along the times of the inversion, stochastically with η = {words.number(eta)}{cite('song2020')}"
-    return [*said, f"They were decoded by the same network{along}, and converted to physical units."]
+    said.append(f"They were decoded by the same network{along}, and converted to physical units.")
+    if steered := guided_by(report):
+        said.append(
+            f"On the way the network's estimates of the clean map were moved towards {steered} of the inverted maps, and so were the decoded "
+            "maps: agreement in these is no evidence."
+        )
+    return said
+
+
+_STEERED = {
+    "spectrum": "the power spectrum",
+    "pdf": "the values of the pixels",
+    "scattering": "the scattering coefficients",
+    "phases": "the correlations between scales",
+}
+
+
+def guided_by(report: ReportData) -> str:
+    """Statistics that decoding was guided by, in words; empty without guidance."""
+    how = setting(report, "decoding", "guidance")
+    names = how.get("statistics", ()) if isinstance(how, Mapping) else ()
+    found = [_STEERED.get(str(name), str(name)) for name in names]
+    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
 
 
 _PROPOSALS = {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from astro_ood.report import words
+from astro_ood.report.clauses import guided_by
 from astro_ood.report.content import SYNTHETIC, ReportData, Row
 from astro_ood.stats.rows import attainable, by_test
 
@@ -29,6 +30,11 @@ def limits_of(data: ReportData) -> list[str]:
         )
     else:
         found.append("No map was held out: the comparison is with the very maps that were inverted, and is therefore optimistic.")
+    if steered := guided_by(data):
+        found.append(
+            f"Decoding was guided: {steered} of the synthetic maps were moved towards those of the inverted maps. That they agree says nothing "
+            "of the network. Structure functions, gradients, Minkowski functionals and peaks were not steered; judge by these."
+        )
     found += _power(data.rows)
     trip = words.medians(data.inversion)["round_trip"]
     if trip:

@@ -13,7 +13,9 @@ from astro_ood.api import generate
 from astro_ood.api.types import Origin
 from astro_ood.config import Config
 from astro_ood.diffusion.batching import MicroBatch
+from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.engine import decode_blocks, finite_items
+from astro_ood.diffusion.guidance import Guidance, Targets
 from astro_ood.latents import prior, proposal
 from astro_ood.latents.criteria import Draws
 from astro_ood.stages.common import (
@@ -27,6 +29,7 @@ from astro_ood.stages.common import (
     shard_items,
     share_in_network,
 )
+from astro_ood.stages.latents import normalised
 from astro_ood.stages.prior import criteria_of, stored_latents
 from astro_ood.stores import ArraySpec, RunPaths, StoreWriter, Variable, complete_shards, open_store
 
@@ -91,6 +94,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
         "field": ArraySpec((len(items), *origin.frame.shape), origin.stretch.dtype, MAP_DIMS, origin.unit),
         "channel_spread": ArraySpec((len(items),), np.float64, ("item",)),
     }
+    fields = [paths.fields] if settings.guidance else []
     parts = list(blocks(items, batches.size))
     kept: list[int] = []
     with (
@@ -100,7 +104,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             specs,
             stage="samples",
             settings=config.only("seed", "model", "decoding"),
-            inputs=inputs(paths, paths.proposals),
+            inputs=inputs(paths, paths.proposals, *fields),
             model=identity(model),
             seed=config.seed,
             overwrite=overwrite,
@@ -115,6 +119,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             total=len(items),
             eta=settings.eta,
             seed=config.seed,
+            guided=_targets(config, paths, origin, model),
             micro_batch=batches,
             label=f"decode shard {shard}",
         )
@@ -140,3 +145,15 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
                 "micro_batch_used": batches.size,
             },
         )
+
+
+def _targets(config: Config, paths: RunPaths, origin: Origin, model: Denoiser) -> Targets | None:
+    """Statistics of the inverted maps, where decoding is guided by them."""
+    wanted = config.decoding.guidance
+    if wanted is None:
+        return None
+    fields = open_store(paths.fields, stage="fields")
+    inverted = np.flatnonzero(np.array(fields.attrs["split"]) == "inverted")
+    how = wanted.model_dump() | {"statistics": tuple(wanted.statistics)}
+    how["t_from"] = origin.t_0 if wanted.t_from is None else wanted.t_from
+    return Targets(normalised(fields, inverted), Guidance(**how), config.seed, model.device)

@@ -5,6 +5,7 @@ import pytest
 from report_fixture import make
 from test_page import HOSTILE, poisoned
 
+from astro_ood.report.limits import limits_of
 from astro_ood.report.methods import methods_of
 from astro_ood.report.references import REFERENCES
 
@@ -200,6 +201,14 @@ def test_a_probe_and_noise_are_told_where_they_were_used(data):
     assert "chosen by a probe on the maps for a tolerance of 1%" in said(probed)["Inversion"]
     noisy = with_settings(data, "samples", decoding={"eta": 0.5})
     assert "stochastically with η = 0.5 (Song et al. 2020)" in said(noisy)["New latents"]
+
+
+def test_what_was_steered_is_no_evidence(data):
+    assert not any("guided" in line for line in limits_of(data))
+    guided = with_settings(data, "samples", decoding={"eta": 0.0, "guidance": {"statistics": ["spectrum", "pdf", "phases"]}})
+    steered = "the power spectrum, the values of the pixels and the correlations between scales"
+    assert f"moved towards {steered} of the inverted maps" in said(guided)["New latents"]
+    assert any(line.startswith(f"Decoding was guided: {steered} of the synthetic maps") for line in limits_of(guided))
 
 
 def test_regions_are_what_is_exchanged_where_they_hold_several_maps(data):

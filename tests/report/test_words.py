@@ -102,7 +102,7 @@ def test_a_method_of_fewer_maps_is_quoted_with_their_number():
 def test_limits_state_numbers_power_and_what_is_open():
     text = " ".join(limits_of(make()))
     assert "48 synthetic maps were all made from 6 real maps" in text
-    assert "not below 0.011" in text
+    assert "not below 0.009" in text
     assert "Minkowski functionals, peaks, voids, bispectrum" in text
     assert "below 42\u202f% could have been missed" in text
 

@@ -7,7 +7,7 @@ from astropy.io import fits
 from astro_ood import config as sections
 from astro_ood import stages
 from astro_ood.api.run import open_run
-from astro_ood.config import Config, Criteria, Data, Inversion, Model, Prior, Proposal, Validation
+from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Prior, Proposal, Validation
 from astro_ood.diffusion.hub import open_model
 from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
 from astro_ood.latents import criteria
@@ -213,3 +213,23 @@ def test_every_proposal_is_stored_with_its_parents(files, network, tmp_path, mon
     assert (parents < len(store.attrs["parent_ids"])).all()
     if kind == "parent":
         np.testing.assert_allclose(weights, np.sqrt(1 - 0.25**2))
+
+
+def test_guided_maps_have_the_statistics_of_inverted_ones_in_any_division(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    how = Guidance(steps=2, last=40)
+    found = {}
+    for name, shards, guidance in (("plain", 1, None), ("guided", 1, how), ("divided", 4, how)):
+        # one map a call: another micro-batch would be another rounding
+        config = make(name, files, network, decoding=Decoding(shards=shards, guidance=guidance), criteria=Criteria(kind="none"))
+        config = config.model_copy(update={"model": config.model.model_copy(update={"micro_batch": 1})})
+        found[name] = run(config)
+    maps = {name: np.log10(np.asarray(opened.samples)[:, 0].astype(np.float64)) for name, opened in found.items()}
+    np.testing.assert_array_equal(maps["guided"], maps["divided"])
+    inverted = np.array(found["plain"].fields.attrs["split"]) == "inverted"
+    real = np.log10(np.asarray(found["plain"].fields)[inverted, 0].astype(np.float64))
+    far = {name: np.abs(np.sort(x.ravel()) - np.sort(np.resize(real, x.shape).ravel())).mean() for name, x in maps.items()}
+    assert far["guided"] < 0.2 * far["plain"]
+    store = open_shards(found["guided"].root / "samples", "samples").shards[0]
+    assert store.manifest.settings["decoding"]["guidance"]["aim"] == "parent"
+    assert set(store.manifest.inputs) == {"proposals", "fields"}

@@ -23,6 +23,7 @@ rule propose:
 rule decode:
     input:
         lambda wildcards: SOURCES["network"],
+        fields=rules.prepare.output.fields,
         proposals=rules.propose.output.proposals,
     output:
         samples=directory(f"{RUN}/samples/{{shard}}"),
