@@ -399,5 +399,6 @@ _UNPRINTABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uf
 
 def _line(key: str, value: Any, description: str | None, note: str | None, indent: str) -> str:
     comment = " ".join(f"{description or ''}{f' [{note}]' if note else ''}".split())
+    plain = value.model_dump() if isinstance(value, Section) else value
     # JSON is YAML, and quotes every string that could be mistaken
-    return f"{indent}# {comment}\n{indent}{key}: {json.dumps(value, ensure_ascii=False)}"
+    return f"{indent}# {comment}\n{indent}{key}: {json.dumps(plain, ensure_ascii=False)}"

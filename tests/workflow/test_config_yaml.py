@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from astro_ood import config as sections
 from astro_ood._yaml import read_yaml
-from astro_ood.config import Config, Criteria, Data, Decoding, Inversion, Model, Proposal, Validation, dump_yaml, load
+from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Proposal, Validation, dump_yaml, load
 from astro_ood.errors import ConfigError
 
 FILES = ("config/config.yaml", "config/planck-ebv.yaml", "config/test/toy.yaml")
@@ -43,7 +43,12 @@ configs = st.builds(
     ),
     proposal=st.builds(Proposal, k=st.integers(2, 2**40), budget=st.none() | st.integers(1)),
     criteria=st.builds(Criteria, false_reject=small),
-    decoding=st.builds(Decoding, eta=st.floats(0, 1)),
+    decoding=st.builds(
+        Decoding,
+        eta=st.floats(0, 1),
+        guidance=st.none()
+        | st.builds(Guidance, t_from=st.none() | st.floats(0, 1e6), aim=st.sampled_from(["parent", "draw", "mean"])),
+    ),
     validation=st.builds(
         Validation,
         log=st.none() | st.just(False),
