@@ -138,7 +138,7 @@ def test_a_shift_is_found():
     found = {s for s, p in zip(result.statistics, result.p, strict=True) if p <= 0.02}
     assert found >= {"energy", "mmd_gaussian", "mmd_rq", "kid", "sliced", "frechet", "c2st_linear_auroc", "c2st_kernel_auroc"}
     assert result.p_any <= 0.02
-    assert result.of("energy")["value"] > result.of("energy")["detectable"]
+    assert result.of("energy")["value"] > result.of("energy")["critical"]
 
 
 def test_a_variance_deficit_is_found():
