@@ -176,7 +176,8 @@ def test_validation_of_maps(maps, held_out, tmp_path):
     assert scores._repr_html_().startswith("<table>")
 
 
-def test_validation_of_arrays():
+def test_validation_of_arrays(monkeypatch):
+    monkeypatch.setattr("astro_ood.stats.scores.DIVISIONS", 25)
     fields = gaussian_field(18, 32, -2.0, 0)
     scores = ao.validate(fields[:6], fields[6:12], fields[12:], n_permutations=99, baselines=("iaaft",))
     assert scores.status == "undecided" or not any(r["verdict"] == "different" for r in scores.rows if r["set"] == "synthetic")
@@ -184,7 +185,8 @@ def test_validation_of_arrays():
     assert [r["value"] for r in same.rows] == [r["value"] for r in scores.rows]
 
 
-def test_copies_are_found():
+def test_copies_are_found(monkeypatch):
+    monkeypatch.setattr("astro_ood.stats.scores.DIVISIONS", 25)
     fields = gaussian_field(16, 32, -2.0, 0)
     scores = ao.validate(fields[:12], fields[:6] + 1e-3, n_permutations=99)
     assert scores.status == "copies"

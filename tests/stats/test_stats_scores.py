@@ -19,6 +19,12 @@ KEYS = {"set", "statistic", "scale", "value", "low", "high", "floor", "p", "p_ad
 WORDS = {"no difference detected", "different", "undecided", "novel", "copies"}
 
 
+@pytest.fixture(autouse=True)
+def few_divisions(monkeypatch):
+    """A quarter of the usual number: what is looked at here is not the third digit of p."""
+    monkeypatch.setattr("astro_ood.stats.scores.DIVISIONS", 25)
+
+
 @pytest.fixture(scope="module")
 def maps():
     rng = np.random.default_rng(10)
@@ -98,7 +104,8 @@ def test_the_row_of_a_statistic_is_that_of_its_farthest_scale_with_its_interval(
     assert head(rows, "correlation")["low"] is None
 
 
-def test_divisions_follow_the_number_of_tests(maps):
+def test_divisions_follow_the_number_of_tests(maps, monkeypatch):
+    monkeypatch.setattr("astro_ood.stats.scores.DIVISIONS", 100)
     small = {name: x[:, :32, :32] for name, x in maps.items()}
     plain = score(small, small["samples"], n_permutations=10)
     more = score(small, small["samples"], n_permutations=10, image_features=lambda x: x.mean(axis=2))
