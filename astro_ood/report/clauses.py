@@ -15,6 +15,7 @@ import numpy as np
 from astro_ood.report import words
 from astro_ood.report.content import SYNTHETIC, InversionCard, ReportData, Row
 from astro_ood.report.references import REFERENCES
+from astro_ood.report.vocabulary import BASELINES, PRIORS, PROPOSALS, SOLVERS, STATISTICS, STEERED
 from astro_ood.stats.rows import attainable, by_test
 
 _SHOWN = 3
@@ -24,41 +25,8 @@ _SURVEYS = (
     ("hi4pi2016", re.compile("hi4pi", re.IGNORECASE), "f86a2ac8249077c64b6c63e6db6993adf6ad5b3b4477a6c5fbf28ec0207b1645"),
     ("planck2014", re.compile("ebv_planck13", re.IGNORECASE), "5cb2e37f4407884bf86316f3aea2da0c27eb9e1ad41eb6eb2ce29c0ccd862829"),
 )
-_SOLVERS = {
-    "ddim": ("DDIM's first-order steps", ()),
-    "heun": ("the second-order exponential method of Heun", ("lu2022a",)),
-    "rk4": ("the fourth-order exponential Runge-Kutta method", ("cox2002",)),
-    "ab2": ("a second-order multistep method that extrapolates the predicted noise", ("lu2022a",)),
-    "ab3": ("a third-order multistep method that extrapolates the predicted noise", ("lu2022a",)),
-    "dpm2m": ("a second-order multistep method that extrapolates the predicted clean map", ("lu2022b",)),
-    "sqrt2m": (
-        "a second-order multistep method that extrapolates the predicted clean map in the square root of the noise-to-signal ratio",
-        ("lu2022b",),
-    ),
-    "dpm3m": ("a third-order multistep method that extrapolates the predicted clean map", ("lu2022b",)),
-    "unipc": ("a second-order multistep method with a corrector at every evaluation", ("lu2022b", "zhao2023")),
-    "implicit": ("DDIM, each step of whose decoding was inverted by fixed-point iterations", ()),
-}
 _PACKAGES = {"python": "Python", "astro-ood": "astro_ood", "numpy": "NumPy", "torch": "PyTorch", "zarr": "Zarr"}
 _PACKAGE_PAPERS = {"astro-ood": "astro_ood", "numpy": "harris2020", "torch": "paszke2019"}
-_BASELINES = {
-    "IAAFT": ("IAAFT surrogates", ("schreiber1996",), " of the periodic component of the maps", ("moisan2011",)),
-    "augmentation": ("augmentation by flips, turns and shifts", (), "", ()),
-    "Gaussian field": ("Gaussian random fields with the mean power spectrum of the inverted maps", (), "", ()),
-    "scattering synthesis": (
-        "maps that gradient descent gave the scattering coefficients, the power spectrum and the values of one inverted map each",
-        ("bruna2018", "allys2020"),
-        "",
-        (),
-    ),
-}
-_STATISTICS = {
-    "bispectrum": ("scoccimarro2015",),
-    "excursion": ("mecke1994",),
-    "scattering": ("cheng2020",),
-    "morphology": ("conselice2003", "lotz2004"),
-    "joint": ("szekely2013", "gretton2012", "lopezpaz2017", "naeem2020"),
-}
 
 
 class Citations:
@@ -187,7 +155,7 @@ def inversion(report: ReportData, cite: Citations) -> list[str]:
     grid = "at the published times" if card.preset == "paper" else "at times even in the logarithm of the signal-to-noise ratio"
     cost = f"with {words.count(card.evaluations, 'evaluation')} of the network for each inversion"
     if card.solver:
-        method, keys = _SOLVERS.get(card.solver, (f"the solver {card.solver}", ()))
+        method, keys = SOLVERS.get(card.solver, (f"the solver {card.solver}", ()))
         said.append(f"The equation was integrated by {method}{cite(*keys)} {grid}, {cost}.")
     else:
         said.append(f"The equation was integrated {grid}, {cost}.")
@@ -226,10 +194,10 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
     if kind == "lol":
         parents = latents.proposal.get("k")
         way = f"as latent-optimal linear combinations of {parents} inverted latents each{cite('bodin2024')}"
-    elif kind in _PROPOSALS:
-        way = _PROPOSALS[str(kind)]
+    elif kind in PROPOSALS:
+        way = PROPOSALS[str(kind)]
     elif kind == "gaussian":
-        way = _PRIORS.get(latents.prior, f"from the prior {latents.prior} that was fitted to the inverted latents")
+        way = PRIORS.get(latents.prior, f"from the prior {latents.prior} that was fitted to the inverted latents")
         way += cite("zhu2023") if latents.prior == "isotropic" else ""
     else:
         way = f"by the proposal {kind}"
@@ -251,39 +219,12 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
     return said
 
 
-_STEERED = {
-    "spectrum": "the power spectrum",
-    "pdf": "the values of the pixels",
-    "scattering": "the scattering coefficients",
-    "phases": "the correlations between scales",
-}
-
-
 def guided_by(report: ReportData) -> str:
     """Statistics that decoding was guided by, in words; empty without guidance."""
     how = setting(report, "decoding", "guidance")
     names = how.get("statistics", ()) if isinstance(how, Mapping) else ()
-    found = [_STEERED.get(str(name), str(name)) for name in names]
+    found = [STEERED.get(str(name), str(name)) for name in names]
     return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
-
-
-_PROPOSALS = {
-    "slerp": "by spherical interpolation between two inverted latents each",
-    "lerp": "by linear interpolation between two inverted latents each",
-    "norm_path": "by interpolation between two inverted latents each, at norms that latents have",
-    "shell": "from the prior that was fitted to the inverted latents, at distances from its mean that these have",
-    "parent": "from one inverted latent each, mixed with a draw from the prior that was fitted to all",
-    "bands": "octave by octave, as latent-optimal linear combinations of inverted latents",
-    "low_high": "from the large scales of one inverted latent and the small scales of another each",
-}
-_PRIORS = {
-    "isotropic": "from a Gaussian prior with the mean of the inverted latents and one variance",
-    "isotropic_corrected": "from a Gaussian prior with the shrunk mean of the inverted latents and their unbiased variance",
-    "diagonal": "from a Gaussian prior of independent pixels that was fitted to the inverted latents",
-    "spectral": "from a stationary Gaussian prior, diagonal in Fourier space, that was fitted to the inverted latents",
-    "lowrank": "from a stationary Gaussian prior and the directions in which the inverted latents vary more than it says",
-    "wavelet": "from a Gaussian prior, diagonal in a wavelet basis, that was fitted to the inverted latents",
-}
 
 
 def _criteria(report: ReportData, cite: Citations) -> list[str]:
@@ -323,7 +264,7 @@ def validation(report: ReportData, cite: Citations) -> list[str]:
     said = [f"The {words.count(report.n_synthetic, 'synthetic map')} were compared with {against}, on {shown}."]
     if tested:
         names = [str(row["statistic"]) for row in tested]
-        said.append(f"Compared were: {_listed([words.statistic(n) + cite(*_STATISTICS.get(n, ())) for n in names])}.")
+        said.append(f"Compared were: {_listed([words.statistic(n) + cite(*STATISTICS.get(n, ())) for n in names])}.")
         said += _testing(report, own, cite)
     if report.novelty is not None:
         said.append(
@@ -372,7 +313,7 @@ def _baselines(report: ReportData, cite: Citations) -> list[str]:
     parts = []
     sizes = words.fewer(report.rows)
     for name in names:
-        what, keys, more, others = _BASELINES.get(name, (name, (), "", ()))
+        what, keys, more, others = BASELINES.get(name, (name, (), "", ()))
         number = f" ({words.count(sizes[name], 'map')} only)" if name in sizes else ""
         parts.append(f"{what}{cite(*keys)}{more}{cite(*others)}{number}")
     equal = "" if sizes else "equal numbers of "

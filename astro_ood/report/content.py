@@ -256,32 +256,17 @@ class Nearness:
 
 
 @dataclass(frozen=True)
-class NoveltyCard:
-    """How close the new maps come to those that they were made from.
+class NoveltyCard(Nearness):
+    """How close the new maps come to those that they were made from, pixel by pixel.
 
     Attributes
     ----------
-    ratio : float
-        Median distance of samples over that of held-out maps.
-    copy_rate : float
-        Fraction of samples closer than `threshold`.
-    threshold : float
-    samples, reference : ndarray
-        Nearest distances to the inverted maps, of samples and of held-out maps.
-    closest : Pairs
-        The closest ones.
     scattering : Nearness or None
         The same in scattering coefficients; its copies are twins, maps with the statistics of one inverted map.
     parent_correlation : ndarray or None, shape (N,)
         Largest correlation of each sample with its main parent, where parents are known.
     """
 
-    ratio: float
-    copy_rate: float
-    threshold: float
-    samples: FloatArray
-    reference: FloatArray
-    closest: Pairs
     scattering: Nearness | None = None
     parent_correlation: FloatArray | None = None
 

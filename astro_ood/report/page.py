@@ -180,9 +180,9 @@ def _maps(data: ReportData, side: int) -> tuple[list[dict[str, Any]], list[dict[
             )
     pairs = []
     if (card := data.novelty) is not None:
-        pairs = _pairs(card.closest, card.threshold, "a copy", data, limits, side)
-        if (near := card.scattering) is not None and near.closest is not None:
-            pairs += _pairs(near.closest, near.threshold, "a twin", data, limits, side)
+        for near, what in ((card, "a copy"), (card.scattering, "a twin")):
+            if near is not None and near.closest is not None:
+                pairs += _pairs(near.closest, near.threshold, what, data, limits, side)
     return rows, pairs, limits
 
 

@@ -39,7 +39,6 @@ inverted / samples / held out  none  half  large scales
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,6 +46,7 @@ from numpy.typing import ArrayLike
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray
 from astro_ood.stats.conditional import divide, maps_behind
+from astro_ood.stats.setresult import WholeComparison
 from astro_ood.stats.testing import attainable_p, max_t, partitions
 
 BETWEEN = "between statistics"
@@ -54,44 +54,6 @@ BETWEEN = "between statistics"
 _LEAST_VARIANCE = 1e-10
 _SPLITS = 199
 _TIE = 1e-9
-
-
-@dataclass(frozen=True)
-class CorrelationComparison:
-    """Differences of correlations between samples and real maps, one entry per group of pairs.
-
-    Attributes
-    ----------
-    statistics : tuple of str, length S
-        Groups: names of statistics, and last the pairs between them.
-    value : ndarray, shape (S,)
-        Root mean square difference of correlation coefficients.
-    low, high : ndarray, shape (S,)
-        NaN: an interval would be one of the noise.
-    floor, null, null_sd : ndarray, shape (S,)
-        Mean between two sets of real maps; mean and standard deviation between real maps and samples of a perfect generator.
-    p, p_adjusted, critical : ndarray, shape (S,)
-        p of each group, adjusted for their number (max-T), and the value from which that is 5 %.
-    p_any, p_min : float
-        Of all groups together, and the smallest that it can be.
-    n_real, n_effective : int
-        Real units, effective number behind the samples.
-    """
-
-    statistics: tuple[str, ...]
-    value: FloatArray
-    low: FloatArray
-    high: FloatArray
-    floor: FloatArray
-    null: FloatArray
-    null_sd: FloatArray
-    p: FloatArray
-    p_adjusted: FloatArray
-    critical: FloatArray
-    p_any: float
-    p_min: float
-    n_real: int
-    n_effective: int
 
 
 def compare_correlations(
@@ -104,7 +66,7 @@ def compare_correlations(
     units_real: ArrayLike | None = None,
     units_inverted: ArrayLike | None = None,
     n_permutations: int = 999,
-) -> CorrelationComparison:
+) -> WholeComparison:
     """Compare the correlations between statistics over the maps of two sets.
 
     Parameters
@@ -122,7 +84,9 @@ def compare_correlations(
 
     Returns
     -------
-    CorrelationComparison
+    WholeComparison
+        The statistics are groups of pairs: the names of statistics, and last the pairs between them; a distance is the root mean square
+        difference of correlation coefficients, and p is adjusted by max-T.
 
     Raises
     ------
@@ -148,7 +112,7 @@ def compare_correlations(
     p_min = attainable_p(parts.n_a, parts.n_b, len(null))
     p = (np.count_nonzero(null >= value * (1 - _TIE), axis=0) + 1) / (len(null) + 1)
     unknown = np.full(len(pairs.names), np.nan)
-    return CorrelationComparison(
+    return WholeComparison(
         statistics=pairs.names,
         value=value,
         low=unknown,

@@ -15,10 +15,9 @@ from scipy.stats import t as student
 
 from astro_ood.stats._arrays import BoolArray, FloatArray
 from astro_ood.stats.conditional import Comparison
-from astro_ood.stats.correlation import CorrelationComparison
 from astro_ood.stats.features import Feature
 from astro_ood.stats.novelty import Novelty
-from astro_ood.stats.setresult import SetComparison
+from astro_ood.stats.setresult import WholeComparison
 from astro_ood.stats.testing import ALPHA
 
 Row = dict[str, Any]
@@ -60,7 +59,7 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
 
 def set_rows(
     statistic: str,
-    result: SetComparison | CorrelationComparison,
+    result: WholeComparison,
     p_adjusted: float,
     n_tests: int,
     unit: str,
@@ -96,7 +95,7 @@ def set_rows(
 def _scale_rows(
     statistic: str,
     scales: Sequence[str | float],
-    result: Comparison | SetComparison | CorrelationComparison,
+    result: Comparison | WholeComparison,
     numbers: Mapping[str, FloatArray],
     verdicts: Sequence[str],
     units: Sequence[str],

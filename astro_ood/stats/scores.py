@@ -29,13 +29,13 @@ from astro_ood._random import stream
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, as_stack
 from astro_ood.stats.conditional import Comparison, compare
-from astro_ood.stats.correlation import CorrelationComparison, compare_correlations
+from astro_ood.stats.correlation import compare_correlations
 from astro_ood.stats.features import Feature, features, joined
 from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.novelty import Novelty, novelty
 from astro_ood.stats.pool import STATISTICS
 from astro_ood.stats.rows import Row, comparison_rows, fingerprint_rows, novelty_rows, set_rows
-from astro_ood.stats.setresult import SetComparison
+from astro_ood.stats.setresult import SetComparison, WholeComparison
 from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
 from astro_ood.stats.testing import holm, partitions
@@ -119,7 +119,7 @@ class _Tests:
     """All tests of one set; p and the smallest p of nearest neighbours in pixels and in scattering coefficients (NaN where there is no test)."""
 
     fields: dict[str, Comparison]
-    whole: dict[str, SetComparison | CorrelationComparison]
+    whole: dict[str, WholeComparison]
     novelty: Novelty
     twins: Novelty
     p_near: tuple[float, float]
@@ -260,9 +260,7 @@ def _tested(
         )
         for statistic, feature in own.features.items()
     }
-    whole: dict[str, SetComparison | CorrelationComparison] = {
-        "correlation": _correlations(own.features, real.features, behind.features, design, name)
-    }
+    whole: dict[str, WholeComparison] = {"correlation": _correlations(own.features, real.features, behind.features, design, name)}
     for kind, vectors in own.vectors.items():
         whole[kind] = _distances(kind, real.vectors[kind], vectors, behind.vectors[kind], design, name)
     rng, regions = stream(design.seed, f"validate {name} novelty"), design.several_regions
@@ -310,7 +308,7 @@ def _distances(kind: str, real: FloatArray, own: FloatArray, behind: FloatArray,
 
 def _correlations(
     own: Mapping[str, Feature], real: Mapping[str, Feature], behind: Mapping[str, Feature], design: _Design, name: str
-) -> CorrelationComparison:
+) -> WholeComparison:
     """Correlations over maps between the columns of the field statistics."""
     sets = [{k: feature.values for k, feature in found.items() if feature.kind == "mean"} for found in (real, own, behind)]
     return compare_correlations(

@@ -14,8 +14,8 @@ BIASED = ("sliced", "frechet")
 
 
 @dataclass(frozen=True)
-class SetComparison:
-    """Samples against real maps, one entry per statistic.
+class WholeComparison:
+    """Samples against real maps, sets as wholes: one entry per statistic.
 
     Attributes
     ----------
@@ -23,28 +23,21 @@ class SetComparison:
     value : ndarray, shape (S,)
         Distance of the samples from the (held-out) real maps.
     low, high : ndarray, shape (S,)
-        95 % bootstrap interval; units of the real maps and parents of the samples are drawn anew, so the sampling error of the
-        inverted maps is included. That of the sliced and the Frechet distance is one of the distance without its bias.
-    floor, floor_sd : ndarray, shape (S,)
-        Mean and standard deviation of the distance between two disjoint sets of real maps, of `floor_sizes` units.
+        95 % bootstrap interval; NaN where it would be one of the noise.
+    floor : ndarray, shape (S,)
+        Mean of the distance between two disjoint sets of real maps.
     null, null_sd : ndarray, shape (S,)
-        The same where the second set is samples of a perfect generator, of the sizes compared.
+        Mean and standard deviation where the second set is samples of a perfect generator, of the sizes compared.
     p, p_adjusted : ndarray, shape (S,)
-        One-sided (density: two-sided), and adjusted for the number of statistics.
+        Of each statistic, and adjusted for their number.
     critical : ndarray, shape (S,)
-        The value from which p is 5 % (of density: the higher one); a true difference of that size is found half the time.
+        The value from which p is 5 %; a true difference of that size is found half the time.
     p_any : float
-        That any statistic differs: the smallest adjusted p, one p for the whole comparison.
+        That any statistic differs: one p for the whole comparison.
     p_min : float
         The smallest that any p here can be.
-    n_real, n_effective, n_samples : int
-        Units of real maps, effective number behind the samples, samples.
-    floor_sizes : (int, int)
-        The two sizes compared if inverted maps are given, else the halves of the real maps.
-    neighbours : int
-        k of precision, recall, density and coverage.
-    ruler : Ruler
-        Scale and bandwidth.
+    n_real, n_effective : int
+        Units of real maps, effective number behind the samples.
     """
 
     statistics: tuple[str, ...]
@@ -52,7 +45,6 @@ class SetComparison:
     low: FloatArray
     high: FloatArray
     floor: FloatArray
-    floor_sd: FloatArray
     null: FloatArray
     null_sd: FloatArray
     p: FloatArray
@@ -62,12 +54,34 @@ class SetComparison:
     p_min: float
     n_real: int
     n_effective: int
-    n_samples: int
-    floor_sizes: tuple[int, int]
-    neighbours: int
-    ruler: Ruler
 
     def of(self, statistic: str) -> dict[str, float]:
         """All numbers of one statistic."""
         i = self.statistics.index(statistic)
         return {name: float(entry[i]) for name, entry in vars(self).items() if isinstance(entry, np.ndarray)}
+
+
+@dataclass(frozen=True)
+class SetComparison(WholeComparison):
+    """Distances between sets of vectors. Intervals draw units of the real maps and parents of the samples anew, so that the sampling error of
+    the inverted maps is included; those of the sliced and the Frechet distance are of the distance without its bias. Tests are one-sided, of
+    density two-sided.
+
+    Attributes
+    ----------
+    floor_sd : ndarray, shape (S,)
+        Standard deviation between two disjoint sets of real maps, of `floor_sizes` units.
+    n_samples : int
+    floor_sizes : (int, int)
+        The two sizes compared if inverted maps are given, else the halves of the real maps.
+    neighbours : int
+        k of precision, recall, density and coverage.
+    ruler : Ruler
+        Scale and bandwidth.
+    """
+
+    floor_sd: FloatArray
+    n_samples: int
+    floor_sizes: tuple[int, int]
+    neighbours: int
+    ruler: Ruler

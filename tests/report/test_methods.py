@@ -96,9 +96,9 @@ def test_a_solver_is_cited_where_it_was_used(data, solver, cited, not_cited):
 
 def test_every_solver_of_the_package_has_its_words():
     from astro_ood.diffusion.presets import latent_solvers
-    from astro_ood.report.clauses import _SOLVERS
+    from astro_ood.report.vocabulary import SOLVERS
 
-    assert set(latent_solvers()) == set(_SOLVERS)
+    assert set(latent_solvers()) == set(SOLVERS)
 
 
 @pytest.mark.parametrize(
