@@ -25,6 +25,7 @@ from astro_ood import config as config_
 from astro_ood._log import logger
 from astro_ood._resources import resource
 from astro_ood.config import Config
+from astro_ood.configfile import dump_yaml
 from astro_ood.errors import ConfigError, InputError, ModelError, RunError
 from astro_ood.maps import FileSummary, inspect
 from astro_ood.maps.batch import FieldBatch
@@ -83,7 +84,7 @@ def propose_config(
         "data.stretch": f"suggested from the dynamic range {first.dynamic_range:.3g} and {first.fraction_nonpositive:.1%} values <= 0",
         "data.max_inverted": f"a cap of {MOST_INVERTED} keeps the first run short",
     }
-    return config_.dump_yaml(config, head, notes)
+    return dump_yaml(config, head, notes)
 
 
 def _require_text(name: str) -> None:
@@ -298,7 +299,7 @@ def run_workflow(config: Config, *, cores: str, resume: bool, extra: Sequence[st
     )
     with RunLock(root), tempfile.TemporaryDirectory() as folder:
         effective = Path(folder) / f"{config.name}.yaml"
-        effective.write_text(config_.dump_yaml(config), encoding="utf-8")
+        effective.write_text(dump_yaml(config), encoding="utf-8")
         command = [
             sys.executable,
             "-m",

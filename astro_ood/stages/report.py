@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from astro_ood._log import logger
 from astro_ood.api.run import Run, open_run, real_maps
 from astro_ood.api.validate import validate
-from astro_ood.config import Config, parse, write_effective
+from astro_ood.config import Config, parse
+from astro_ood.configfile import write_effective
 from astro_ood.maps.channels import unstack
 from astro_ood.stores import open_shards
 from astro_ood.stores.manifest import made_by

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from astro_ood import config as sections
 from astro_ood._yaml import read_yaml
-from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Proposal, Validation, dump_yaml, load
+from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Proposal, Validation, load
+from astro_ood.configfile import dump_schema, dump_yaml
 from astro_ood.errors import ConfigError
 
 FILES = ("config/config.yaml", "config/planck-ebv.yaml", "config/test/toy.yaml")
@@ -81,8 +82,8 @@ def test_every_configuration_is_tested(root):
 
 
 def test_schema_is_in_step_with_the_classes(root):
-    assert (root / "config/schema.json").read_text(encoding="utf-8") == sections.dump_schema()
-    assert json.loads(sections.dump_schema())["additionalProperties"] is False
+    assert (root / "config/schema.json").read_text(encoding="utf-8") == dump_schema()
+    assert json.loads(dump_schema())["additionalProperties"] is False
 
 
 def test_every_solver_can_be_configured():

@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 
 from astro_ood import launch
-from astro_ood.config import Config, Data, Inversion, dump_yaml
+from astro_ood.config import Config, Data, Inversion
+from astro_ood.configfile import dump_yaml
 from astro_ood.errors import ConfigError, RunError
 from astro_ood.launch import run_workflow
 from astro_ood.maps import gaussian_field

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from astro_ood import config as sections
 from astro_ood.config import Config
+from astro_ood.configfile import dump_yaml
 from astro_ood.maps import gaussian_field
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,7 +101,7 @@ def small_config(files: list[Path], **sections_: dict[str, object]) -> Config:
 
 def save(config: Config, path: Path) -> Path:
     """Write a configuration."""
-    path.write_text(sections.dump_yaml(config), encoding="utf-8")
+    path.write_text(dump_yaml(config), encoding="utf-8")
     return path
 
 
