@@ -14,6 +14,7 @@ include: "workflow/rules/fields.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/study.smk"
 
 
 rule all:

@@ -19,8 +19,9 @@ from astro_ood._version import __version__
 from astro_ood.errors import AstroOodError
 
 if TYPE_CHECKING:
-    from astro_ood.api.generate import decode, fit_prior, invert, open_model, sample
+    from astro_ood.api.generate import decode, fit_prior, invert, sample
     from astro_ood.api.measure import measure
+    from astro_ood.api.models import open_model
     from astro_ood.api.run import Run, open_run
     from astro_ood.api.types import FittedPrior, Latents, Proposals, Scores
     from astro_ood.api.validate import validate
@@ -31,7 +32,7 @@ _HOME = {
     "decode": "api.generate",
     "fit_prior": "api.generate",
     "invert": "api.generate",
-    "open_model": "api.generate",
+    "open_model": "api.models",
     "sample": "api.generate",
     "measure": "api.measure",
     "Run": "api.run",

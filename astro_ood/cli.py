@@ -21,6 +21,7 @@ from astro_ood import config as config_
 from astro_ood._yaml import read_yaml
 from astro_ood.config import Config
 from astro_ood.errors import AstroOodError, ConfigError
+from astro_ood.study.verbs import app as study
 
 app = typer.Typer(
     help=__doc__,
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 models = typer.Typer(help="Frozen networks that come with astro_ood.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
+app.add_typer(study, name="study")
 
 
 class OnError(StrEnum):
@@ -311,7 +313,7 @@ def models_check(
     debug: Debug = False,
 ) -> None:
     """Test that a network is what its card says (AOD-MD53 where it is not)."""
-    from astro_ood.api.generate import open_model
+    from astro_ood.api.models import open_model
     from astro_ood.diffusion.calibration import check_model, refusal
 
     model = open_model(name, arch, config)
@@ -330,7 +332,7 @@ def models_convert(
     debug: Debug = False,
 ) -> None:
     """Write a network as .safetensors with a card and its hash; nothing is ever unpickled into code."""
-    from astro_ood.api.generate import read_card
+    from astro_ood.api.models import read_card
     from astro_ood.diffusion.convert import convert
 
     card = convert(source, out, arch, read_card(config), licence=licence, overwrite=overwrite)

@@ -1,18 +1,16 @@
-"""From maps to latents and back: open a network, invert, fit, sample, decode."""
+"""From maps to latents and back: invert, fit, sample, decode."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astro_ood._log import logger
-from astro_ood._yaml import read_mapping
 from astro_ood.api.types import FittedPrior, Latents, Origin, Proposals
-from astro_ood.diffusion import engine, hub, presets, probe
+from astro_ood.diffusion import engine, presets, probe
 from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.execution import pick_device
@@ -30,21 +28,6 @@ from astro_ood.maps.stretch import Kind
 
 LARGEST = 3.0
 Fields = FieldBatch | Sequence[Map] | NDArray[Any]
-
-
-def open_model(
-    name_or_path: hub.Source = "default",
-    arch: str | None = None,
-    config: dict[str, Any] | str | Path | None = None,
-    **options: Any,
-) -> Denoiser:
-    """Open a frozen network; as `astro_ood.diffusion.hub.open_model`, but `config` may also be a YAML file."""
-    return hub.open_model(name_or_path, arch, read_card(config), **options)
-
-
-def read_card(config: dict[str, Any] | str | Path | None) -> dict[str, Any] | str | Path | None:
-    """A card, or the arguments of a network: content of a YAML file, everything else as it is."""
-    return read_mapping(Path(config)) if isinstance(config, str | Path) and Path(config).suffix in {".yml", ".yaml"} else config
 
 
 def as_batch(batch: Fields) -> FieldBatch:

@@ -28,15 +28,9 @@ LEAST_BLOCK = 32
 
 def network(config: Config) -> Denoiser:
     """The frozen network, ready on its device as the configuration wants it."""
-    import torch
+    from astro_ood.api.models import open_configured
 
-    from astro_ood.api.generate import open_model
-    from astro_ood.diffusion.execution import Execution
-
-    model = config.model
-    torch.set_num_threads(model.threads)
-    execution = Execution(model.precision, model.channels_last, model.compiled, model.graphs, model.onnx)
-    return open_model(model.name, model.arch, model.card, device=model.device, execution=execution, window=model.window)
+    return open_configured(config.model)
 
 
 def configured(config: Config, model: Denoiser, t_0: float | None = None) -> Preset:

@@ -44,7 +44,7 @@ def _between(seeds: Seeds, first: int, m: int, seed: int, kind: str, reach: floa
         parents[row] = rng.choice(len(seeds), 2, replace=False)
         u = 0.5 + reach * (rng.uniform() - 0.5)
         pair = seeds[parents[row]] - origin
-        weights[row] = np.array([1 - u, u]) if kind == "lerp" else _great_circle(pair, u)
+        weights[row] = np.array([1 - u, u]) if kind == "lerp" else great_circle(pair, u)
         if kind == "norm_path":
             wanted = _typical(np.log(seeds.norms), parents[row], u)
             weights[row] *= wanted / np.linalg.norm(np.tensordot(weights[row], pair, 1))
@@ -52,7 +52,7 @@ def _between(seeds: Seeds, first: int, m: int, seed: int, kind: str, reach: floa
     return Candidates(out, parents, weights)
 
 
-def _great_circle(pair: Array, u: float) -> Array:
+def great_circle(pair: Array, u: float) -> Array:
     """Coefficients of two latents at position `u`, the magnitude interpolated linearly."""
     flat = pair.reshape(2, -1)
     angle, norms = np.radians(angles_between(flat[0], flat[1])), np.linalg.norm(flat, axis=1)

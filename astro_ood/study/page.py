@@ -1,0 +1,200 @@
+"""Table, figures and page of a study; what is not computed yet is left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from astro_ood import __version__
+from astro_ood.errors import RunError
+from astro_ood.report import words
+from astro_ood.report.document import fill, write_page
+from astro_ood.report.images import svg
+from astro_ood.study.cells import finished, unfinished
+from astro_ood.study.figures import Draw, curves, dots, frontier, unique
+from astro_ood.study.settings import Study
+from astro_ood.study.table import Row, write_table
+
+FIDELITY, NOVELTY = "worst spectrum", "nearest"
+_STATISTICS = ("spectrum", "pdf", "increments", "bispectrum", "excursion", "scattering", "scatter")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure: which quantities it shows, and how."""
+
+    quantities: tuple[str, ...]
+    draw: Draw
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment as the page tells it."""
+
+    experiment: str
+    claim: str
+    support: str
+    panels: tuple[Panel, ...]
+
+
+SECTIONS = (
+    Section(
+        "E1",
+        "A frozen network reconstructs arbitrary maps",
+        "round trips of maps within a factor 1.4 (3 dB) of in-domain ones at 80 evaluations; a plateau would refute it",
+        (
+            Panel(
+                ("round trip",),
+                partial(curves, xlabel="evaluations per direction", ylabel="round trip / sd of the map", log="xy"),
+                "Root mean square error of the map that came back",
+            ),
+            Panel(
+                ("latent error",),
+                partial(curves, xlabel="evaluations per direction", ylabel="latent error / sd", log="xy"),
+                "Estimated error of the latent itself",
+            ),
+        ),
+    ),
+    Section(
+        "E5",
+        "Criteria on distance and angles pick good latents",
+        "maps of accepted candidates nearer to held-out maps than those of rejected ones",
+        (
+            Panel(("accepted",), partial(dots, xlabel="part accepted"), "Candidates accepted"),
+            Panel(
+                ("distance of maps",), partial(dots, xlabel="distance from held-out maps, sd"), "Maps of accepted and rejected ones"
+            ),
+        ),
+    ),
+    Section(
+        "E12",
+        "Published candidates are new",
+        "a nearest inverted map as far as that of held-out maps (1); copies would refute it",
+        (
+            Panel(
+                ("nearest",),
+                partial(curves, xlabel="place between two latents", ylabel="nearest / held-out", level=1.0),
+                "Distance to the nearest inverted map along the great circle between two latents",
+            ),
+            Panel(
+                ("copies",),
+                partial(curves, xlabel="place between two latents", ylabel="part of copies"),
+                "Maps that count as copies",
+            ),
+        ),
+    ),
+    Section(
+        "E15",
+        "New maps can be faithful and new",
+        "the lower right: every ln P within two standard deviations between real sets, at a distance of 0.9 or more",
+        (
+            Panel(
+                (FIDELITY, NOVELTY),
+                partial(frontier, fidelity=FIDELITY, novelty=NOVELTY),
+                "Each recipe: worst departure of the power spectrum against novelty",
+            ),
+        ),
+    ),
+)
+
+
+def write_study(study: Study) -> Path:
+    """Write `table.csv` and `study.html`, and each figure as SVG-free PNG under `figures`.
+
+    Raises
+    ------
+    RunError
+        RN12: nothing has been computed.
+    """
+    rows = finished(study)
+    if not rows:
+        raise RunError("RN12", study.root, "no cell of this study has been computed", "run `astro-ood study run` first")
+    write_table(rows, study.root / "table.csv")
+    text = fill(
+        "study.html.j2",
+        generator="astro_ood study",
+        name=study.name,
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        effort=study.effort.model_dump(),
+        networks=list(study.networks),
+        domains=list(study.domains),
+        missing=[" · ".join(cell) for cell in unfinished(study)],
+        sections=[s for section in SECTIONS if (s := _section(section, rows, study.root / "figures"))],
+        recipes=recipe_table(rows),
+    )
+    return write_page(text, study.root / "study.html", "leave out networks or domains")
+
+
+def _section(section: Section, rows: Sequence[Row], folder: Path) -> dict[str, Any] | None:
+    own = [r for r in rows if r.experiment == section.experiment]
+    pictures = []
+    for i, panel in enumerate(section.panels):
+        shown = [r for r in own if r.quantity in panel.quantities]
+        if shown:
+            figure = panel.draw(shown)
+            _keep(figure, folder / f"{section.experiment}-{i + 1}.png")
+            pictures.append({"picture": svg(figure, panel.caption + "."), "text": _finding(shown)})
+    return {"section": section, "pictures": pictures} if pictures else None
+
+
+def _keep(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _finding(rows: Sequence[Row]) -> str:
+    """Ends of each quantity over networks and domains."""
+    parts = []
+    for quantity in unique(r.quantity for r in rows):
+        values = [r for r in rows if r.quantity == quantity]
+        low, high = min(values, key=lambda r: r.value), max(values, key=lambda r: r.value)
+        parts.append(f"{quantity}: from {_told(low)} to {_told(high)}.")
+    return " ".join(parts)
+
+
+def _told(row: Row) -> str:
+    at = "" if row.x is None else f" at {words.number(row.x)}"
+    return f"{words.number(row.value)} ({row.domain}, {row.case}{at})"
+
+
+def recipe_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each network and domain, one line a recipe: worst departures, outcomes, neighbours."""
+    own = [r for r in rows if r.experiment == "E15"]
+    tables = []
+    for network, domain in unique_pairs(own):
+        here = [r for r in own if (r.network, r.domain) == (network, domain)]
+        value = {(r.case, r.quantity): r.value for r in here}
+        lines = []
+        for case in unique(r.case for r in here):
+            outcomes = [_outcome(value.get((case, f"outcome {s}"), 0.0)) for s in _STATISTICS]
+            lines.append(
+                {
+                    "case": case,
+                    "worst": [value.get((case, f"worst {s}")) for s in _STATISTICS],
+                    "outcomes": outcomes,
+                    "within": value.get((case, "k-bins within 2")),
+                    "nearest": value.get((case, NOVELTY)),
+                    "copies": value.get((case, "copies")),
+                    "twins": value.get((case, "twins")),
+                    "seconds": value.get((case, "processor seconds a map")),
+                }
+            )
+        tables.append({"network": network, "domain": domain, "lines": lines, "statistics": _STATISTICS})
+    return tables
+
+
+def unique_pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Networks and domains in their order."""
+    return list(dict.fromkeys((r.network, r.domain) for r in rows))
+
+
+def _outcome(code: float) -> str:
+    return {-1: "differs", 0: "undecided", 1: "agrees"}[int(code)]
