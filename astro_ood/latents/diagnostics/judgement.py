@@ -1,0 +1,90 @@
+"""What every diagnostic says in the end, in one vocabulary.
+
+The words are those of the comparison of maps: ``no difference detected``, ``different`` and ``undecided``. Each diagnostic says between
+what (latents and Gaussian surrogates, one set and another, measured and predicted geometry). That nothing was detected counts only
+where something could have been: with few latents the word is ``undecided``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+ALPHA = 0.05
+# Fewer latents never support more than "undecided".
+LEAST_LATENTS = 8
+
+Array = NDArray[np.float64]
+Word = Literal["no difference detected", "different", "undecided"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Outcome of one diagnostic.
+
+    Attributes
+    ----------
+    name : str
+        What was asked.
+    passed : bool or None
+        True: no difference detected; False: different; None: undecided.
+    value : float
+        The number that answers; its unit is in `words`.
+    low, high : float
+        Interval of `value` at 95 %; NaN where there is none.
+    p : float
+        Chance of a result at least as extreme if there were no difference; NaN where the interval alone judges.
+    words : str
+        One sentence.
+    """
+
+    name: str
+    passed: bool | None
+    value: float
+    low: float
+    high: float
+    p: float
+    words: str
+
+    @property
+    def verdict(self) -> Word:
+        """The outcome in one word of the common list."""
+        return "undecided" if self.passed is None else "no difference detected" if self.passed else "different"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the verdict."""
+        return {**asdict(self), "verdict": self.verdict}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Judgement:
+        """Inverse of `to_dict`; a number that was not finite comes back as NaN."""
+        numbers = {key: float("nan") if record[key] is None else float(record[key]) for key in ("value", "low", "high", "p")}
+        return cls(name=record["name"], passed=record["passed"], words=record["words"], **numbers)
+
+
+def mean_interval(values: Array, level: float = 1 - ALPHA) -> tuple[float, float, float]:
+    """Mean of values (N,), one per latent, and its interval by Student's t; no interval below two values."""
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def jackknife(whole: float, without: Array, level: float = 1 - ALPHA) -> tuple[float, float, float]:
+    """Estimate from all latents, and its interval from those without each latent in turn (N,): Tukey's, with Student's t."""
+    n = len(without)
+    pseudo = n * whole - (n - 1) * without
+    _, low, high = mean_interval(pseudo, level)
+    centre = (low + high) / 2
+    return whole, low - centre + whole, high - centre + whole
+
+
+def p_text(p: float) -> str:
+    """A p-value with two digits."""
+    return f"p {p:.2g}"
