@@ -222,7 +222,7 @@ def _sums(modes: Modes) -> tuple[Array, Modes]:
     """Sum of latents (C, H, W) in pixels, and of the outer products of their modes over channels (H, W, C, C)."""
     c = modes.shape[1]
     if c == 1:
-        products = np.sum(np.abs(modes[:, 0]) ** 2, axis=0, dtype=np.float64)[..., None, None] + 0j
+        products = np.asarray(np.sum(np.abs(modes[:, 0]) ** 2, axis=0, dtype=np.float64))[..., None, None] + 0j
     else:
         products = np.einsum("nahw,nbhw->hwab", modes, modes.conj()).astype(np.complex128)
     return fft.ifft2(modes.sum(axis=0, dtype=np.complex128), norm="ortho").real, products

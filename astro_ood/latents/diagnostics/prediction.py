@@ -186,17 +186,17 @@ def judge_against_forward(found: AgainstForward, n: int) -> Judgement:
     """Whether inverted and forward-diffused latents of `n` maps have one centre and one spread at every time."""
     off = [key for key in ("mu_2_difference", "s_difference") for _, low, high in getattr(found, key) if low > 0 or high < 0]
     at = int(np.argmax(np.abs(found.mu_inverted[:, 0] - found.mu_forward[:, 0])))
-    value, *ends = found.mu_2_difference[at]
+    value, low, high = (float(x) for x in found.mu_2_difference[at])
     text = f"largest at t = {found.t[at]:g}: |mu| {found.mu_inverted[at, 0]:.3g} inverted, {found.mu_forward[at, 0]:.3g} forward-diffused"
     if np.isfinite(found.mu_lemma[at]):
         text += f", {found.mu_lemma[at]:.3g} by the lemma"
     text += f"; s {found.s_inverted[at, 0]:.4f} and {found.s_forward[at, 0]:.4f}"
     if off:
         where = " and ".join(name for key, name in (("mu_2_difference", "centre"), ("s_difference", "spread")) if key in off)
-        return Judgement("against forward", False, float(value), *map(float, ends), nan, f"inverted latents differ in {where}: {text}")
+        return Judgement("against forward", False, value, low, high, nan, f"inverted latents differ in {where}: {text}")
     few = n < LEAST_LATENTS
     words = f"{n} maps cannot show a difference: {text}" if few else f"no difference from forward-diffused latents detected: {text}"
-    return Judgement("against forward", None if few else True, float(value), *map(float, ends), nan, words)
+    return Judgement("against forward", None if few else True, value, low, high, nan, words)
 
 
 def _centres(z: NDArray[Any]) -> tuple[Array, Array]:

@@ -133,8 +133,10 @@ def compute_separability(
         length,
         direction,
         taken,
-        *(np.array([getattr(area, key) for area in curve]) for key in ("value", "low", "high")),
-        separation=_separation(gram, labels, flat.shape[1]),
+        np.array([area.value for area in curve]),
+        np.array([area.low for area in curve]),
+        np.array([area.high for area in curve]),
+        _separation(gram, labels, flat.shape[1]),
     )
 
 

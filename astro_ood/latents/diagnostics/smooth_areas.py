@@ -102,7 +102,9 @@ def compute_smooth_areas(
     correlation = inside[1] - outside[1]
     rows = np.arange(len(z))
     orders = [stream(seed, "exchange", i).permutation(len(z)) for i in range(n_permutations)]
-    deciles = np.array([[np.mean(x[(r >= i / 10) & (r < (i + 1) / 10)]) for i in range(10)] for x, r in zip(own, rank, strict=True)])
+    deciles = np.array(
+        [[np.mean(x[(r >= i / 10) & (r < (i + 1) / 10)]) for i in range(10)] for x, r in zip(own, rank, strict=True)]
+    )
     return SmoothAreas(
         fraction,
         log_variance[rows, rows],
@@ -125,7 +127,9 @@ def judge_smooth_areas(found: SmoothAreas) -> Judgement:
     if p <= ALPHA:
         return Judgement("smooth areas", False, ratio, low, high, p, f"latents keep the smooth areas of their maps: {text}")
     if few:
-        return Judgement("smooth areas", None, ratio, low, high, p, f"{n} latents cannot show whether they keep smooth areas: {text}")
+        return Judgement(
+            "smooth areas", None, ratio, low, high, p, f"{n} latents cannot show whether they keep smooth areas: {text}"
+        )
     return Judgement("smooth areas", True, ratio, low, high, p, f"no trace of smooth areas was detected: {text}")
 
 

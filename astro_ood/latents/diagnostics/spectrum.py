@@ -107,7 +107,10 @@ def compute_spectrum(z: NDArray[Any], *, n_boot: int = 499, seed: int = 0) -> La
     low, high = _band(power, n_boot, seed)
     around = z - z.mean(axis=(1, 2, 3), keepdims=True)
     variance = np.mean(around**2, axis=(1, 2, 3))
-    lagged = [np.mean(around[..., 1:, :] * around[..., :-1, :], axis=(1, 2, 3)), np.mean(around[..., 1:] * around[..., :-1], axis=(1, 2, 3))]
+    lagged = [
+        np.mean(around[..., 1:, :] * around[..., :-1, :], axis=(1, 2, 3)),
+        np.mean(around[..., 1:] * around[..., :-1], axis=(1, 2, 3)),
+    ]
     return LatentSpectrum(
         k=_ringed(k[None], rings, counts)[0, 1:],
         modes=counts[1:] * c,
