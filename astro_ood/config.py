@@ -161,7 +161,12 @@ class Criteria(Section):
     kind: Literal["calibrated", "paper", "none"] = Field(
         "calibrated", description="calibrated on the latents, the published bands, or none"
     )
-    false_reject: float = Field(0.05, gt=0, lt=1, description="calibrated: rate at which a true latent is rejected")
+    names: list[Literal["distance", "origin_angle", "pair_angle", "radius", "spectrum", "whiteness"]] = Field(
+        ["distance", "origin_angle", "spectrum", "whiteness"], min_length=1, description="calibrated: which numbers have bands"
+    )
+    false_reject: float = Field(
+        0.05, gt=0, lt=1, description="calibrated: rate at which a true latent is rejected, all bands together"
+    )
 
 
 class Guidance(Section):

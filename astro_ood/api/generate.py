@@ -204,6 +204,7 @@ def sample(
     k: int = 3,
     reach: float = 1.0,
     noise: float = 0.5,
+    criteria_names: Sequence[str] = criteria_.DEFAULT,
     false_reject: float = 0.05,
     budget: int | None = None,
 ) -> Proposals:
@@ -228,15 +229,17 @@ def sample(
         ``lerp``, ``slerp``, ``norm_path``: middle part of the path that is taken, 0 to 1.
     noise : float
         ``parent``: amplitude of the noise, 0 to 1.
+    criteria_names : sequence of str
+        Calibrated criteria that are applied; see `astro_ood.latents.measures`.
     false_reject : float
-        Rate at which calibrated criteria reject a true latent.
+        Rate at which calibrated criteria reject a true latent, all together.
     budget : int, optional
         Candidates tried at the most.
 
     Raises
     ------
     RunError
-        Too few latents, or the budget ended first (the message carries the tally).
+        Too few latents, or the budget ended first (the message says which bands the candidates miss).
     """
     _require(n >= 1, "n", n, "at least 1")
     _require(seed >= 0, "seed", seed, "at least 0")
@@ -248,8 +251,9 @@ def sample(
     z = latents.z[rows]
     prior = fitted.prior if fitted else (prior_.fit(z) if kind in proposal_.FROM_PRIOR else None)
     references = criteria_.reference_rows(len(z))
-    bands = criteria_.make(criteria, z[references], false_reject=false_reject, seed=seed, rows=references)
-    drawn = criteria_.draw(proposal_.maker(kind, z, prior, seed, k, reach=reach, noise=noise), bands, n, budget=budget)
+    bands = criteria_.make(criteria, z[references], names=criteria_names, false_reject=false_reject, seed=seed, rows=references)
+    make = proposal_.maker(kind, z, prior, seed, k, reach=reach, noise=noise)
+    drawn = criteria_.draw(make, bands, n, budget=budget, source=proposal_.source(kind, prior))
     return Proposals(
         z=drawn.accepted.z.astype(np.float32),
         accepted=drawn.mask,

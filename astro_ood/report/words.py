@@ -38,6 +38,9 @@ CRITERIA = {
     "distance": "distance to the inverted latents",
     "origin_angle": "angle at the origin",
     "pair_angle": "angle at a third latent",
+    "radius": "distance from the origin",
+    "spectrum": "distance of the power in half octaves from theirs",
+    "whiteness": "correlation of neighbours beside the radial spectrum",
 }
 STATISTICS = {
     "pdf": "one-point distribution (PDF)",

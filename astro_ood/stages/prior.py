@@ -77,7 +77,14 @@ def criteria_of(latents: StoredLatents, config: Config) -> criteria.Criteria:
     """Criteria as configured; of many latents some are the references."""
     rows = criteria.reference_rows(len(latents))
     settings = config.criteria
-    return criteria.make(settings.kind, latents[rows], false_reject=settings.false_reject, seed=config.seed, rows=rows)
+    return criteria.make(
+        settings.kind,
+        latents[rows],
+        names=settings.names,
+        false_reject=settings.false_reject,
+        seed=config.seed,
+        rows=rows,
+    )
 
 
 def fit_prior(config: Config, *, overwrite: bool = False) -> None:

@@ -43,7 +43,7 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
     bands, origin = criteria_of(latents, config), latents.origin
     # proposals take their parents from memory, in float32
     make = proposal.maker(wanted.kind, latents[:], restored, config.seed, wanted.k, reach=wanted.reach, noise=wanted.noise)
-    draws = Draws(make, bands, wanted.n, budget=wanted.budget)
+    draws = Draws(make, bands, wanted.n, budget=wanted.budget, source=proposal.source(wanted.kind, restored))
     parents: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
     with StoreWriter(

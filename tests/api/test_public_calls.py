@@ -141,7 +141,9 @@ def test_calibrated_criteria_are_the_default(latents):
     assert found.criteria["kind"] == "calibrated"
     assert found.criteria["false_reject"] == 0.01
     assert found.tally["candidates"] == len(found.accepted)
-    assert len(found.criteria["bands"]) == 3
+    assert [band["name"] for band in found.criteria["bands"]] == ["distance", "origin_angle", "spectrum", "whiteness"]
+    chosen = ao.sample(latents, 4, criteria_names=("radius",), false_reject=0.01)
+    assert [band["name"] for band in chosen.criteria["bands"]] == ["radius"]
 
 
 def test_an_ended_budget_is_an_error_with_the_tally(latents):

@@ -43,7 +43,11 @@ configs = st.builds(
         check_t_0=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8),
     ),
     proposal=st.builds(Proposal, k=st.integers(2, 2**40), budget=st.none() | st.integers(1)),
-    criteria=st.builds(Criteria, false_reject=small),
+    criteria=st.builds(
+        Criteria,
+        false_reject=small,
+        names=st.lists(st.sampled_from(["distance", "radius", "spectrum", "whiteness"]), min_size=1, unique=True),
+    ),
     decoding=st.builds(
         Decoding,
         eta=st.floats(0, 1),

@@ -35,6 +35,7 @@ __all__ = [
     "parent",
     "shell",
     "slerp",
+    "source",
 ]
 
 Kind = Literal["gaussian", "shell", "parent", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"]
@@ -105,3 +106,8 @@ def maker(
         ways["shell"] = partial(shell, seeds, prior, seed=seed)
         ways["parent"] = partial(parent, seeds, prior, seed=seed, noise=noise)
     return ways[kind]
+
+
+def source(kind: str, prior: LatentPrior | None) -> str:
+    """What makes the candidates, in words."""
+    return f"the {prior.kind} prior ({kind})" if prior is not None and kind in FROM_PRIOR else f"the proposal {kind}"
