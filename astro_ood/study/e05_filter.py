@@ -17,7 +17,6 @@ from astro_ood.study.recipes import new_latents
 from astro_ood.study.table import Row, bootstrap
 
 PROPOSALS = ("isotropic", "spectral", "slerp", "lol", "parent")
-CANDIDATES = 256
 
 
 def run(cell: Material) -> Iterator[Row]:
@@ -31,9 +30,9 @@ def run(cell: Material) -> Iterator[Row]:
         truth, _ = bands.accept(cell.latents[cell.effort.t_0].held_out.astype(np.float64))
         yield cell.row("E5", f"held-out latents, {kind}", "accepted", bootstrap(truth, np.mean, cell.seed), n=len(truth))
         for name in PROPOSALS:
-            candidates = new_latents(cell, name, cell.effort.t_0, CANDIDATES)
+            candidates = new_latents(cell, name, cell.effort.t_0, cell.effort.candidates)
             good, _ = bands.accept(candidates.astype(np.float64))
-            yield cell.row("E5", f"{name}, {kind}", "accepted", bootstrap(good, np.mean, cell.seed), n=CANDIDATES)
+            yield cell.row("E5", f"{name}, {kind}", "accepted", bootstrap(good, np.mean, cell.seed), n=len(good))
             if kind == "calibrated":
                 for word, rows in (("accepted", np.flatnonzero(good)), ("rejected", np.flatnonzero(~good))):
                     chosen = rows[: cell.effort.samples]

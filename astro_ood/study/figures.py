@@ -110,6 +110,24 @@ def frontier(rows: Sequence[Row], fidelity: str, novelty: str, into: Into = Figu
     return whole_figure(grid[0])
 
 
+def scatter(rows: Sequence[Row], x: str, y: str, into: Into = Figure) -> Figure:
+    """One quantity against another, one point a domain, a marker for each case: a panel for each network."""
+    networks, domains, cases = (unique(getattr(r, key) for r in rows) for key in ("network", "domain", "case"))
+    grid = panels(into, 3.2 * len(networks), nrows=len(networks), ncols=1, squeeze=False)
+    for axes, network in zip(grid, networks, strict=True):
+        across = {r.domain: r.value for r in rows if r.network == network and r.quantity == x}
+        for r in (r for r in rows if r.network == network and r.quantity == y and r.domain in across):
+            i, j = domains.index(r.domain), cases.index(r.case)
+            label = r.domain if j == min(cases.index(q.case) for q in rows if q.quantity == y) else None
+            at, shade = across[r.domain], _COLOURS[i % len(_COLOURS)]
+            axes.plot(at, r.value, ls="", marker=_MARKERS[j % len(_MARKERS)], color=shade, ms=5, label=label)
+            if r.low is not None and r.high is not None:
+                axes.plot([at, at], [r.low, r.high], color=shade, lw=1)
+            tell(axes, f"{r.domain}, {r.case}", [at], [r.value], [f"{x} {words.number(at)}, {y} {words.number(r.value)}"])
+        _finish(axes, network, x, y, "y", None)
+    return whole_figure(grid[0])
+
+
 def _finish(axes: Axes, network: str, xlabel: str, ylabel: str, log: str, level: float | None, *, vertical: bool = False) -> None:
     axes.set_title(network, fontsize=TEXT, loc="left", color=INK)
     axes.set_xlabel(xlabel)

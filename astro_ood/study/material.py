@@ -21,14 +21,17 @@ from astro_ood.diffusion.frame import Frame
 from astro_ood.diffusion.presets import Preset, choose
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import integrate
+from astro_ood.errors import RunError
 from astro_ood.study.domains import Domain, read_domain
 from astro_ood.study.settings import IN_DOMAIN, Effort, Study
 from astro_ood.study.table import Row
 
 Field = NDArray[np.float32]
-_PUBLISHED = NoiseSchedule.linear()
+PUBLISHED = NoiseSchedule.linear()
 # evaluations with which a network draws maps of its own domain, down from pure noise
 _OWN_STEPS = 50
+# maps of a network keep to about [-1, 1], and vary
+_LARGEST, _FLAT = 1.5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Latents:
 
     inverted: Field
     held_out: Field
+
+    @property
+    def all(self) -> Field:
+        """Both together."""
+        return np.concatenate([self.inverted, self.held_out])
 
 
 @dataclass
@@ -76,9 +84,14 @@ class Material:
         """The same of the network's own samples."""
         return load_material(self.study, self.network_name, IN_DOMAIN)
 
+    @property
+    def all_maps(self) -> Field:
+        """Inverted and held-out maps (N, 1, H, W)."""
+        return np.concatenate([self.maps.inverted, self.maps.held_out])
+
     def preset(self, time: float | None = None, n_steps: int | None = None, solver: str | None = None) -> Preset:
         """How maps are inverted and decoded: to a time of the published schedule, by default the study's."""
-        t = self.model.schedule.equivalent_time(self.effort.t_0 if time is None else time, _PUBLISHED)
+        t = self.model.schedule.equivalent_time(self.effort.t_0 if time is None else time, PUBLISHED)
         return choose("fast", self.model.schedule, t_0=t, n_steps=n_steps or self.effort.n_steps, solver=solver)
 
     def decode(self, z: Field, time: float | None = None, eta: float = 0.0) -> Field:
@@ -113,7 +126,12 @@ def own_maps(model: Denoiser, frame: Frame, patch: int, n: int, seed: int) -> Fi
     size = frame.to_network(np.zeros((1, 1, patch, patch), np.float32)).shape[1:]
     z = np.stack([stream(seed, "own", i).standard_normal(size) for i in range(n)]) * scale
     x = engine.decode(model, z.astype(np.float32), last, frame=frame, label="own maps")[0]
-    return np.clip(x, -1.5, 1.5)
+    x = np.clip(x, -_LARGEST, _LARGEST)
+    varied = x.std(axis=(1, 2, 3)) > _FLAT
+    if 2 * varied.sum() < n:
+        problem = f"{varied.sum()} of {n} maps that the network draws itself vary"
+        raise RunError("RN61", model.name, problem, "run `astro-ood models check`: it may not be what its card says")
+    return x[varied]
 
 
 def prepare(study: Study, network: str, domain: str) -> None:
@@ -129,7 +147,7 @@ def prepare(study: Study, network: str, domain: str) -> None:
         maps = read_domain(study.domains[domain], patch, effort, study.seed)
     x, n = np.concatenate([maps.inverted, maps.held_out]), len(maps.inverted)
     arrays: dict[str, NDArray[np.generic]] = {"inverted": maps.inverted, "held_out": maps.held_out}
-    t_0 = model.schedule.equivalent_time(effort.t_0, _PUBLISHED)
+    t_0 = model.schedule.equivalent_time(effort.t_0, PUBLISHED)
     preset = choose("fast", model.schedule, t_0=t_0, n_steps=effort.n_steps)
     found = engine.invert(model, x, preset, frame=frame, estimate_error=False, label=f"invert {domain}")
     arrays |= {key(effort.t_0): found.z, "round_trip": found.round_trip}
@@ -147,7 +165,7 @@ def key(time: float) -> str:
 
 def on_the_way(model: Denoiser, x: Field, times: Sequence[float], n_steps: int) -> list[Field]:
     """States (N, C', H', W') at several times of the published schedule, along one trajectory to the last of them."""
-    wanted = [model.schedule.equivalent_time(time, _PUBLISHED) for time in times]
+    wanted = [model.schedule.equivalent_time(time, PUBLISHED) for time in times]
     preset = choose("fast", model.schedule, t_0=wanted[-1], n_steps=n_steps)
     path = np.unique([*preset.times_up(model.schedule), *wanted])
     rows = np.searchsorted(path, wanted)

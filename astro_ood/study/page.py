@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,92 +15,12 @@ from astro_ood.report import words
 from astro_ood.report.document import fill, write_page
 from astro_ood.report.images import svg
 from astro_ood.study.cells import finished, unfinished
-from astro_ood.study.figures import Draw, curves, dots, frontier, unique
+from astro_ood.study.figures import unique
+from astro_ood.study.sections import NOVELTY, SECTIONS, Section
 from astro_ood.study.settings import Study
 from astro_ood.study.table import Row, write_table
 
-FIDELITY, NOVELTY = "worst spectrum", "nearest"
 _STATISTICS = ("spectrum", "pdf", "increments", "bispectrum", "excursion", "scattering", "scatter")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure: which quantities it shows, and how."""
-
-    quantities: tuple[str, ...]
-    draw: Draw
-    caption: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """One experiment as the page tells it."""
-
-    experiment: str
-    claim: str
-    support: str
-    panels: tuple[Panel, ...]
-
-
-SECTIONS = (
-    Section(
-        "E1",
-        "A frozen network reconstructs arbitrary maps",
-        "round trips of maps within a factor 1.4 (3 dB) of in-domain ones at 80 evaluations; a plateau would refute it",
-        (
-            Panel(
-                ("round trip",),
-                partial(curves, xlabel="evaluations per direction", ylabel="round trip / sd of the map", log="xy"),
-                "Root mean square error of the map that came back",
-            ),
-            Panel(
-                ("latent error",),
-                partial(curves, xlabel="evaluations per direction", ylabel="latent error / sd", log="xy"),
-                "Estimated error of the latent itself",
-            ),
-        ),
-    ),
-    Section(
-        "E5",
-        "Criteria on distance and angles pick good latents",
-        "maps of accepted candidates nearer to held-out maps than those of rejected ones",
-        (
-            Panel(("accepted",), partial(dots, xlabel="part accepted"), "Candidates accepted"),
-            Panel(
-                ("distance of maps",), partial(dots, xlabel="distance from held-out maps, sd"), "Maps of accepted and rejected ones"
-            ),
-        ),
-    ),
-    Section(
-        "E12",
-        "Published candidates are new",
-        "a nearest inverted map as far as that of held-out maps (1); copies would refute it",
-        (
-            Panel(
-                ("nearest",),
-                partial(curves, xlabel="place between two latents", ylabel="nearest / held-out", level=1.0),
-                "Distance to the nearest inverted map along the great circle between two latents",
-            ),
-            Panel(
-                ("copies",),
-                partial(curves, xlabel="place between two latents", ylabel="part of copies"),
-                "Maps that count as copies",
-            ),
-        ),
-    ),
-    Section(
-        "E15",
-        "New maps can be faithful and new",
-        "the lower right: every ln P within two standard deviations between real sets, at a distance of 0.9 or more",
-        (
-            Panel(
-                (FIDELITY, NOVELTY),
-                partial(frontier, fidelity=FIDELITY, novelty=NOVELTY),
-                "Each recipe: worst departure of the power spectrum against novelty",
-            ),
-        ),
-    ),
-)
 
 
 def write_study(study: Study) -> Path:

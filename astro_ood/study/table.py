@@ -66,6 +66,12 @@ def bootstrap(values: ArrayLike, statistic: Statistic = np.median, seed: int = 0
     return float(statistic(x)), float(low), float(high)
 
 
+def scaled(interval: Iterable[float], factor: float = 1.0) -> tuple[float, float, float]:
+    """A value and its interval, times a factor."""
+    value, low, high = (float(v) * factor for v in interval)
+    return value, low, high
+
+
 def write_table(rows: Iterable[Row], path: Path) -> None:
     """Write rows as CSV, whole or not at all."""
     text = io.StringIO()
