@@ -141,9 +141,9 @@ class Prior(Section):
 class Proposal(Section):
     """How new latents are made."""
 
-    kind: Literal["gaussian", "shell", "parent", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"] = Field(
+    kind: Literal["gaussian", "shell", "parent", "forward", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"] = Field(
         "lol",
-        description="gaussian, shell or parent (a latent and noise) from the prior; lerp, slerp or norm_path between two latents; lol "
+        description="gaussian, shell or parent (a latent and noise) from the prior; forward (a map and noise); lerp, slerp or norm_path between two latents; lol "
         "(linear combinations), bands (one for each octave), low_high (large scales of one, small of another)",
     )
     k: int = Field(3, ge=2, description="lol, bands: latents combined in each candidate")
@@ -151,6 +151,11 @@ class Proposal(Section):
         1.0, ge=0, le=1, description="lerp, slerp, norm_path: middle part of the path that is taken (1: all of it)"
     )
     noise: float = Field(0.5, ge=0, le=1, description="parent: amplitude of the noise, 0 for a copy, 1 for a draw from the prior")
+    t: float | None = Field(
+        None,
+        gt=0,
+        description="forward: time of the noise, in the network's own time, which needs criteria of kind none; none for that of the latents",
+    )
     n: int = Field(48, ge=2, le=1_000_000, description="New maps to make")
     budget: int | None = Field(None, ge=1, description="Candidates tried at the most; none for 100 per map, at least 2,000")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -204,6 +205,8 @@ def sample(
     k: int = 3,
     reach: float = 1.0,
     noise: float = 0.5,
+    t: float | None = None,
+    model: Denoiser | None = None,
     criteria_names: Sequence[str] = criteria_.DEFAULT,
     false_reject: float = 0.05,
     budget: int | None = None,
@@ -219,7 +222,7 @@ def sample(
     seed : int
         Candidate ``i`` depends on ``(seed, i)`` alone.
     proposal : str, optional
-        ``gaussian``, ``shell`` or ``parent`` (from the prior), ``lerp``, ``slerp`` or ``norm_path`` (between two latents), ``lol``,
+        ``gaussian``, ``shell`` or ``parent`` (from the prior), ``forward`` (a map and noise), ``lerp``, ``slerp`` or ``norm_path`` (between two latents), ``lol``,
         ``bands`` or ``low_high`` (combinations); by default gaussian for a prior and lol for latents.
     criteria : str
         ``calibrated``, ``paper`` or ``none``.
@@ -229,6 +232,10 @@ def sample(
         ``lerp``, ``slerp``, ``norm_path``: middle part of the path that is taken, 0 to 1.
     noise : float
         ``parent``: amplitude of the noise, 0 to 1.
+    t : float, optional
+        ``forward``: time at which candidates start and are decoded from, in the network's own time; by default that of the latents.
+    model : Denoiser, optional
+        ``forward``: the network that inverted the maps.
     criteria_names : sequence of str
         Calibrated criteria that are applied; see `astro_ood.latents.measures`.
     false_reject : float
@@ -238,6 +245,8 @@ def sample(
 
     Raises
     ------
+    ConfigError
+        ``forward`` without its network, or with criteria that were calibrated at another time.
     RunError
         Too few latents, or the budget ended first (the message says which bands the candidates miss).
     """
@@ -252,7 +261,10 @@ def sample(
     prior = fitted.prior if fitted else (prior_.fit(z) if kind in proposal_.FROM_PRIOR else None)
     references = criteria_.reference_rows(len(z))
     bands = criteria_.make(criteria, z[references], names=criteria_names, false_reject=false_reject, seed=seed, rows=references)
-    make = proposal_.maker(kind, z, prior, seed, k, reach=reach, noise=noise)
+    start, origin = None, latents.origin
+    if kind == "forward" and model is not None:
+        start, origin = forward_start(model, origin, latents.reconstruction[rows], t, criteria=bands.kind)
+    make = proposal_.maker(kind, z, prior, seed, k, reach=reach, noise=noise, start=start)
     drawn = criteria_.draw(make, bands, n, budget=budget, source=proposal_.source(kind, prior))
     return Proposals(
         z=drawn.accepted.z.astype(np.float32),
@@ -263,8 +275,42 @@ def sample(
         criteria=bands.to_dict(),
         kind=kind,
         seed=seed,
-        origin=latents.origin,
+        origin=origin,
     )
+
+
+def forward_start(
+    model: Denoiser, origin: Origin, maps: NDArray[Any], t: float | None = None, *, criteria: str = "none"
+) -> tuple[proposal_.Start, Origin]:
+    """Maps (N, C, H, W) in [-1, 1] at a time of the forward process, and the origin of what starts there.
+
+    Parameters
+    ----------
+    model : Denoiser
+        The network that inverted the maps.
+    origin : Origin
+        Of their latents.
+    maps : ndarray, shape (N, C, H, W)
+        Their reconstructions: what the trajectory does not carry is not taken from the maps either.
+    t : float, optional
+        Time of the start, in the network's own time; by default that of the latents.
+    criteria : str
+        Kind of the criteria that the candidates must meet.
+
+    Raises
+    ------
+    ConfigError
+        CF12: criteria that were calibrated at another time; CF44: `t` is none of the network's.
+    ModelError
+        MD56: another network.
+    """
+    there = replace(origin, t_0=origin.t_0 if t is None else float(t))
+    there = replace(there, t_0=preset_of(there, model).t_0)
+    if criteria != "none" and there.t_0 != origin.t_0:
+        problem = f"candidates stand at {there.t_0:g}, the latents that give the criteria their bands at {origin.t_0:g}"
+        raise ConfigError("CF12", "proposal.t", problem, "set the criteria to none, or invert to that time (t_0)")
+    alpha, sigma = (float(f(there.t_0)) for f in (model.schedule.alpha, model.schedule.sigma))
+    return proposal_.Start(origin.frame.to_network(np.asarray(maps, dtype=np.float32)), alpha, sigma), there
 
 
 def decode(

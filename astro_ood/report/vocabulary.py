@@ -47,6 +47,7 @@ PROPOSALS = {
     "norm_path": "by interpolation between two inverted latents each, at norms that latents have",
     "shell": "from the prior that was fitted to the inverted latents, at distances from its mean that these have",
     "parent": "from one inverted latent each, mixed with a draw from the prior that was fitted to all",
+    "forward": "from one inverted map each, by adding the noise of a time of the forward process",
     "bands": "octave by octave, as latent-optimal linear combinations of inverted latents",
     "low_high": "from the large scales of one inverted latent and the small scales of another each",
 }

@@ -30,7 +30,7 @@ from astro_ood.stages.common import (
     share_in_network,
 )
 from astro_ood.stages.latents import normalised
-from astro_ood.stages.prior import criteria_of, stored_latents
+from astro_ood.stages.prior import StoredLatents, criteria_of, stored_latents
 from astro_ood.stores import ArraySpec, RunPaths, StoreWriter, Variable, complete_shards, open_store
 
 
@@ -41,8 +41,14 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
     store = open_store(paths.prior, stage="prior")
     restored = prior.restore(store.attrs["kind"], {name: store.load(name) for name in store})
     bands, origin = criteria_of(latents, config), latents.origin
+    start, keys = None, ["seed", "proposal", "criteria"]
+    if wanted.kind == "forward":
+        start, origin = _start(config, latents, bands.kind)
+        keys.append("model")
     # proposals take their parents from memory, in float32
-    make = proposal.maker(wanted.kind, latents[:], restored, config.seed, wanted.k, reach=wanted.reach, noise=wanted.noise)
+    make = proposal.maker(
+        wanted.kind, latents[:], restored, config.seed, wanted.k, reach=wanted.reach, noise=wanted.noise, start=start
+    )
     draws = Draws(make, bands, wanted.n, budget=wanted.budget, source=proposal.source(wanted.kind, restored))
     parents: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
@@ -50,7 +56,7 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
         paths.proposals,
         {"z": ArraySpec((wanted.n, *origin.frame.network_shape), np.float32, LATENT_DIMS)},
         stage="proposals",
-        settings=config.only("seed", "proposal", "criteria"),
+        settings=config.only(*keys),
         inputs=inputs(paths, paths.prior, *complete_shards(paths.root / "latents")),
         model={"name": origin.model, "sha256": origin.model_sha256},
         seed=config.seed,
@@ -77,6 +83,14 @@ def propose(config: Config, *, overwrite: bool = False) -> None:
             },
         )
     logger.info("propose: %d of %d candidates accepted", draws.tally["accepted"], draws.tally["candidates"])
+
+
+def _start(config: Config, latents: StoredLatents, kind: str) -> tuple[proposal.Start, Origin]:
+    """Maps and time of a forward start."""
+    origin, store = latents.origin, latents.store
+    assert origin.stretch is not None
+    maps = origin.stretch.forward(store.load("reconstruction", latents.rows))
+    return generate.forward_start(network(config), origin, maps, config.proposal.t, criteria=kind)
 
 
 def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:

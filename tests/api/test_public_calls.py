@@ -136,6 +136,32 @@ def test_exactly_as_many_as_asked_for(latents, proposal):
     assert np.array_equal(found.z[:3], ao.sample(latents, 3, seed=1, proposal=proposal, criteria="none").z)
 
 
+def test_a_forward_start_stands_and_is_decoded_at_its_time(latents, model):
+    found = ao.sample(latents, 4, seed=3, proposal="forward", t=300, model=model, criteria="none")
+    assert (found.kind, found.origin.t_0, latents.origin.t_0) == ("forward", 300, 700)
+    parents = latents.reconstruction[found.parents[:, 0]]
+    alpha, sigma = (float(f(300.0)) for f in (model.schedule.alpha, model.schedule.sigma))
+    assert found.weights == pytest.approx(alpha)
+    noise = (found.z - alpha * parents) / sigma
+    assert noise.std() == pytest.approx(1, abs=0.05)
+    assert abs(np.corrcoef(noise.ravel(), parents.ravel())[0, 1]) < 0.06
+    # the less noise, the nearer to the parent
+    near = ao.sample(latents, 4, seed=3, proposal="forward", t=30, model=model, criteria="none")
+    far = [np.abs(ao.decode(x, model).x - latents.reconstruction[x.parents[:, 0]]).mean() for x in (near, found)]
+    assert far[0] < far[1] < 1
+    # at the time of the latents, bands hold
+    assert ao.sample(latents, 2, proposal="forward", model=model, false_reject=1e-6).origin == latents.origin
+
+
+def test_a_forward_start_needs_its_network_and_its_bands(latents, model):
+    with pytest.raises(ao.AstroOodError, match=r"CF12.*give the network"):
+        ao.sample(latents, 2, proposal="forward", t=300, criteria="none")
+    with pytest.raises(ao.AstroOodError, match=r"CF12 proposal.t: candidates stand at 300, .* at 700"):
+        ao.sample(latents, 2, proposal="forward", t=300, model=model)
+    with pytest.raises(ao.AstroOodError, match=r"CF44 t_0"):
+        ao.sample(latents, 2, proposal="forward", t=3000, model=model, criteria="none")
+
+
 def test_calibrated_criteria_are_the_default(latents):
     found = ao.sample(latents, 4, false_reject=0.01)
     assert found.criteria["kind"] == "calibrated"

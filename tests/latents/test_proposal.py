@@ -9,7 +9,7 @@ import pytest
 from astro_ood.errors import ConfigError, RunError
 from astro_ood.latents import prior
 from astro_ood.latents.geometry import angles_between, shrunk_mean
-from astro_ood.latents.proposal import FROM_PRIOR, KINDS, Seeds, lol, maker, paths, slerp
+from astro_ood.latents.proposal import FROM_PRIOR, KINDS, Seeds, Start, lol, maker, paths, slerp
 
 
 def power_of(z: np.ndarray) -> np.ndarray:
@@ -120,11 +120,12 @@ def test_linear_combinations_are_far_from_their_parents(coloured):
 @pytest.mark.parametrize("kind", KINDS)
 def test_candidates_depend_on_seed_and_item_alone(z, kind):
     fitted = prior.fit(z)
-    make = maker(kind, z, fitted, seed=5)
+    start = Start(z, 0.6, 0.8)
+    make = maker(kind, z, fitted, seed=5, start=start)
     whole, part = make(0, 8), make(5, 3)
     for name in ("z", "parents", "weights"):
         np.testing.assert_array_equal(getattr(whole, name)[5:], getattr(part, name))
-    assert not np.allclose(whole.z, maker(kind, z, fitted, seed=6)(0, 8).z)
+    assert not np.allclose(whole.z, maker(kind, z, fitted, seed=6, start=start)(0, 8).z)
     assert len({x.tobytes() for x in whole.z}) == 8 or kind == "low_high"  # of which there is a finite number
 
 
@@ -153,6 +154,6 @@ def test_refusals(z):
     for option in ({"reach": 1.1}, {"noise": -0.1}):
         with pytest.raises(ConfigError, match=r"CF12 proposal\.(reach|noise)"):
             maker("slerp", z, None, 0, **option)
-    for kind in (kind for kind in KINDS if kind not in FROM_PRIOR):
+    for kind in (kind for kind in KINDS if kind not in (*FROM_PRIOR, "forward")):
         with pytest.raises(RunError, match=r"IN40.*1 latents"):
             maker(kind, z[:1], None, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from astro_ood.latents import prior
 from astro_ood.latents.geometry import angles_between
-from astro_ood.latents.proposal import KINDS, Seeds, maker
+from astro_ood.latents.proposal import KINDS, Seeds, Start, maker
 from astro_ood.latents.proposal.mixtures import octaves
 
 N = 16
@@ -162,7 +162,7 @@ def test_octaves_join_opposite_modes(size, last):
 def test_single_precision_and_odd_sides(kind, shape):
     z = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
     fitted = prior.fit(z)
-    single, double = (maker(kind, values, fitted, 0)(0, 3).z for values in (z, z.astype(np.float64)))
+    single, double = (maker(kind, values, fitted, 0, start=Start(values, 0.6, 0.8))(0, 3).z for values in (z, z.astype(np.float64)))
     assert single.dtype == np.float64
     np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6)
-    assert maker(kind, z, fitted, 0)(0, 0).z.shape == (0, *shape)
+    assert maker(kind, z, fitted, 0, start=Start(z, 0.6, 0.8))(0, 0).z.shape == (0, *shape)

@@ -201,18 +201,20 @@ def test_every_prior_is_stored_and_drawn_from(files, network, tmp_path, monkeypa
     assert len(samples) == 4
 
 
-@pytest.mark.parametrize("kind", ["bands", "parent", "shell"])
+@pytest.mark.parametrize("kind", ["bands", "forward", "parent", "shell"])
 def test_every_proposal_is_stored_with_its_parents(files, network, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     config = make("kinds", files, network, criteria=Criteria(kind="none"))
-    run(config.model_copy(update={"proposal": Proposal(n=4, k=2, kind=kind, noise=0.25)}))
+    run(config.model_copy(update={"proposal": Proposal(n=4, k=2, kind=kind, noise=0.25, t=200)}))
     store = open_store(config.run / "proposals")
     parents, weights = store.load("parents"), store.load("weights")
-    columns = {"bands": 2 * 4, "parent": 1, "shell": 1}[kind]
+    columns = {"bands": 2 * 4, "forward": 1, "parent": 1, "shell": 1}[kind]
     assert parents.shape == weights.shape == (4, columns)
     assert (parents < len(store.attrs["parent_ids"])).all()
     if kind == "parent":
         np.testing.assert_allclose(weights, np.sqrt(1 - 0.25**2))
+    assert store.attrs["origin"]["t_0"] == (200 if kind == "forward" else 700)
+    assert ("model" in store.manifest.settings) == (kind == "forward")
 
 
 def test_guided_maps_have_the_statistics_of_inverted_ones_in_any_division(files, network, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ rule propose:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings("seed", "proposal", "criteria"),
+        settings=settings("seed", "model", "proposal", "criteria"),
     message:
         "Proposing new latents for {RUN}"
     shell:

@@ -1,6 +1,6 @@
 r"""Proposals: how a candidate latent is made from the inverted ones.
 
-From a prior: ``gaussian``, ``shell``, ``parent`` (`draws`). On a path between two latents: ``lerp``, ``slerp`` (published),
+From a prior: ``gaussian``, ``shell``, ``parent``; from a map: ``forward`` (`draws`). On a path between two latents: ``lerp``, ``slerp`` (published),
 ``norm_path`` (`paths`). By linear combination: ``lol``, ``bands``, ``low_high`` (`mixtures`). Candidate ``i`` depends on the seed and on
 ``i`` alone, and says which latents it was made from, with which weights. docs/latents.md measures what each does.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from astro_ood.errors import ConfigError, RunError
 from astro_ood.latents.prior import LatentPrior
-from astro_ood.latents.proposal.draws import gaussian, parent, shell
+from astro_ood.latents.proposal.draws import Start, forward, gaussian, parent, shell
 from astro_ood.latents.proposal.mixtures import bands, lol, low_high
 from astro_ood.latents.proposal.paths import lerp, norm_path, slerp
 from astro_ood.latents.proposal.seeds import Candidates, Seeds
@@ -25,7 +25,9 @@ __all__ = [
     "Candidates",
     "Kind",
     "Seeds",
+    "Start",
     "bands",
+    "forward",
     "gaussian",
     "lerp",
     "lol",
@@ -38,8 +40,8 @@ __all__ = [
     "source",
 ]
 
-Kind = Literal["gaussian", "shell", "parent", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"]
-KINDS = ("gaussian", "shell", "parent", "lerp", "slerp", "norm_path", "lol", "bands", "low_high")
+Kind = Literal["gaussian", "shell", "parent", "forward", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"]
+KINDS = ("gaussian", "shell", "parent", "forward", "lerp", "slerp", "norm_path", "lol", "bands", "low_high")
 FROM_PRIOR = ("gaussian", "shell", "parent")
 
 Maker = Callable[[int, int], Candidates]
@@ -54,6 +56,7 @@ def maker(
     *,
     reach: float = 1.0,
     noise: float = 0.5,
+    start: Start | None = None,
 ) -> Maker:
     """The proposal `kind` as a function ``(first, m) -> Candidates``.
 
@@ -73,11 +76,13 @@ def maker(
         ``lerp``, ``slerp``, ``norm_path``: the middle part of the path that is taken, 0 to 1 (1: up to the parents, as published).
     noise : float
         ``parent``: share of the draw, 0 to 1.
+    start : Start, optional
+        ``forward``: the maps, and the time at which candidates stand (which may be another than that of `z`).
 
     Raises
     ------
     ConfigError
-        Unknown kind; `reach` or `noise` outside 0 to 1.
+        Unknown kind; `reach` or `noise` outside 0 to 1; ``forward`` without a start.
     RunError
         Too few latents for the proposal, or no prior for one that draws.
     """
@@ -88,6 +93,10 @@ def maker(
             raise ConfigError("CF12", f"proposal.{name}", f"found {value}, expected 0 to 1", "correct it")
     if kind in FROM_PRIOR and prior is None:
         raise RunError("RN12", "proposal", f"{kind} proposals need a fitted prior", "fit one first")
+    if kind == "forward":
+        if start is None:
+            raise ConfigError("CF12", "proposal", "forward proposals need the noise of the network's times", "give the network")
+        return partial(forward, start, seed=seed)
     if kind == "gaussian" and prior is not None:
         return partial(gaussian, prior, seed=seed)
     if len(z) < 2:
