@@ -19,6 +19,7 @@ from astro_ood._version import __version__
 from astro_ood.errors import AstroOodError
 
 if TYPE_CHECKING:
+    from astro_ood.api.diagnose import Diagnostics, diagnose
     from astro_ood.api.generate import decode, fit_prior, invert, sample
     from astro_ood.api.measure import measure
     from astro_ood.api.models import open_model
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from astro_ood.maps import FieldBatch, Map, Stretch, read_map, read_maps
 
 _HOME = {
+    "Diagnostics": "api.diagnose",
+    "diagnose": "api.diagnose",
     "decode": "api.generate",
     "fit_prior": "api.generate",
     "invert": "api.generate",
@@ -52,6 +55,7 @@ _HOME = {
 
 __all__ = [
     "AstroOodError",
+    "Diagnostics",
     "FieldBatch",
     "FittedPrior",
     "Guidance",
@@ -63,6 +67,7 @@ __all__ = [
     "Stretch",
     "__version__",
     "decode",
+    "diagnose",
     "fit_prior",
     "invert",
     "measure",

@@ -86,6 +86,12 @@ def _load(source: str, on_error: OnError | None = None, strict: bool = False) ->
     return config.model_copy(update={"data": config.data.model_copy(update=changes)}) if changes else config
 
 
+def _stage(name: str, config: str, *shard: int, **options: bool) -> None:
+    from astro_ood import stages
+
+    getattr(stages, name)(_load(config), *shard, **options)
+
+
 @app.command()
 def init(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Maps: FITS, HDF5, .npy, .zarr")],
@@ -151,65 +157,55 @@ def run(
 @app.command()
 def prepare(config: ConfigArg, overwrite: Overwrite = False) -> None:
     """Read the maps, split and normalise them."""
-    from astro_ood import stages
-
-    stages.prepare(_load(config), overwrite=overwrite)
+    _stage("prepare", config, overwrite=overwrite)
 
 
 @app.command()
 def probe(config: ConfigArg, overwrite: Overwrite = False) -> None:
     """Choose solver and micro-batch on the run's own maps, where the configuration leaves them open."""
-    from astro_ood import stages
-
-    stages.probe(_load(config), overwrite=overwrite)
+    _stage("probe", config, overwrite=overwrite)
 
 
 @app.command()
 def invert(config: ConfigArg, shard: Shard = 0, overwrite: Overwrite = False) -> None:
     """Invert one shard of the maps through the frozen network."""
-    from astro_ood import stages
-
-    stages.invert(_load(config), shard, overwrite=overwrite)
+    _stage("invert", config, shard, overwrite=overwrite)
 
 
 @app.command("fit-prior")
 def fit_prior(config: ConfigArg, overwrite: Overwrite = False) -> None:
     """Fit the prior and calibrate the criteria."""
-    from astro_ood import stages
+    _stage("fit_prior", config, overwrite=overwrite)
 
-    stages.fit_prior(_load(config), overwrite=overwrite)
+
+@app.command()
+def diagnose(config: ConfigArg) -> None:
+    """Say what the latents are like: Gaussian, white, told from others."""
+    _stage("diagnose", config)
 
 
 @app.command()
 def propose(config: ConfigArg, overwrite: Overwrite = False) -> None:
     """Make new latents that meet the criteria."""
-    from astro_ood import stages
-
-    stages.propose(_load(config), overwrite=overwrite)
+    _stage("propose", config, overwrite=overwrite)
 
 
 @app.command()
 def decode(config: ConfigArg, shard: Shard = 0, overwrite: Overwrite = False) -> None:
     """Decode one shard of the new latents into maps."""
-    from astro_ood import stages
-
-    stages.decode(_load(config), shard, overwrite=overwrite)
+    _stage("decode", config, shard, overwrite=overwrite)
 
 
 @app.command()
 def evaluate(config: ConfigArg) -> None:
     """Compare the new maps with the held-out ones."""
-    from astro_ood import stages
-
-    stages.evaluate(_load(config))
+    _stage("evaluate", config)
 
 
 @app.command()
 def report(config: ConfigArg) -> None:
     """Write the report."""
-    from astro_ood import stages
-
-    stages.report(_load(config))
+    _stage("report", config)
 
 
 @app.command()

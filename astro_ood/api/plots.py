@@ -6,7 +6,7 @@ whose figures a notebook shows. matplotlib is loaded when something is drawn, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +58,20 @@ def latents(run: Run, ax: Axes | None = None) -> Axes:
 
     card = latent_card(run)
     return _drawn_one(lambda into: latents_figure(card.k, card.power_inverted, card.power_proposed, into), ax)
+
+
+def diagnostics(curves: Mapping[str, Any], axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+    """Four figures of latents: normality, spectrum, separability, smooth areas."""
+    from astro_ood.report.diagnostics import FIGURES, draw
+
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.figure(figsize=(11, 7), layout="constrained").subplots(2, 2).ravel()
+    if len(axes) != len(FIGURES):
+        raise ValueError(f"{len(axes)} axes, {len(FIGURES)} are needed")
+    draw(curves, list(axes))
+    return np.asarray(axes, dtype=object)
 
 
 def gallery(run: Run, n: int = 6, axes: Any = None) -> NDArray[Any]:

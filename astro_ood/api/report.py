@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from astro_ood import __version__
 from astro_ood.api.run import Run, real_maps
-from astro_ood.api.types import Scores
 from astro_ood.errors import StoreError
 from astro_ood.maps import Map, Stretch
 from astro_ood.maps.channels import unstack
 from astro_ood.report.content import (
     DataCard,
+    DiagnosticsCard,
     Gallery,
     InversionCard,
     LatentCard,
@@ -64,8 +64,9 @@ def collect_report(run: Run, title: str) -> ReportData:
         spectra=spectra_card(run),
         pdf=pdf_card(run),
         novelty=novelty_card(run),
+        diagnostics=diagnostics_card(run),
         rows=scores.rows,
-        provenance=[*(_stage(entry) for entry in run.provenance["stores"]), *_evaluation(scores)],
+        provenance=[*(_stage(entry) for entry in run.provenance["stores"]), *_others(run)],
     )
 
 
@@ -221,6 +222,14 @@ def gallery(run: Run, n_real: int, n_synthetic: int) -> Gallery:
     )
 
 
+def diagnostics_card(run: Run) -> DiagnosticsCard | None:
+    """What the latents are like, as `diagnose` found; None for runs without it."""
+    if not run.paths.diagnostics.is_file():
+        return None
+    found = run.diagnostics
+    return DiagnosticsCard([one.to_dict() for one in found.judgements], found.curves, found.record)
+
+
 def novelty_card(run: Run) -> NoveltyCard:
     """Distances to the nearest inverted maps, as `evaluate` found them, and the closest pairs."""
     record, (inverted, _) = run.scores.curves["novelty"], real_maps(run)
@@ -260,7 +269,8 @@ def _stage(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "inputs_ok": all(item["state"] == "current" for item in entry["inputs"].values())}
 
 
-def _evaluation(scores: Scores) -> list[dict[str, Any]]:
-    """The comparison as a stage beside the stores; nothing where it was not a stage that made the scores."""
-    known = {"stage": "evaluate", "created": None, "model": None, "inputs_ok": None}
-    return [{**known, **scores.record}] if scores.record else []
+def _others(run: Run) -> list[dict[str, Any]]:
+    """Stages that leave no store, beside those that do; nothing where it was not a stage that made their results."""
+    made = {"diagnose": run.diagnostics.record if run.paths.diagnostics.is_file() else {}, "evaluate": run.scores.record}
+    known = {"created": None, "model": None, "inputs_ok": None}
+    return [{"stage": stage, **known, **record} for stage, record in made.items() if record]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from matplotlib.axes import Axes
 
+    from astro_ood.api.diagnose import Diagnostics
+
 
 @dataclass(frozen=True)
 class View:
@@ -154,6 +156,13 @@ class Run:
         record = json.loads(path.read_text(encoding="utf-8"))
         scores = {key: record[key] for key in ("rows", "verdict", "sentences", "status", "curves")}
         return Scores(**scores, record=record.get("record", {}))
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """What the latents are like."""
+        from astro_ood.api.diagnose import Diagnostics
+
+        return Diagnostics.load(self.paths.diagnostics)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

@@ -146,6 +146,25 @@ class LatentCard:
 
 
 @dataclass(frozen=True)
+class DiagnosticsCard:
+    """What the latents are like.
+
+    Attributes
+    ----------
+    judgements : sequence of mappings
+        ``name, verdict, value, low, high, p, words``; `verdict` is a key of `words.TONES`.
+    curves : mapping
+        What the figures show, as in `diagnostics.json`.
+    record : mapping
+        ``settings, settings_hash, seed, versions`` of what made them.
+    """
+
+    judgements: Sequence[Row]
+    curves: Mapping[str, Any]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Maps in physical units, each set of shape (n, H, W).
 
@@ -306,6 +325,7 @@ class ReportData:
     provenance: Sequence[Row]
     pdf: Pdf | None = None
     novelty: NoveltyCard | None = None
+    diagnostics: DiagnosticsCard | None = None
 
     @property
     def n_synthetic(self) -> int:

@@ -40,6 +40,11 @@ _FILES = {
     "config.yaml": ("application/yaml", "Configuration", "Every setting of the run, with its meaning."),
     "scores.csv": ("text/csv", "Scores", "Every statistic of the synthetic maps and of the baselines, scale by scale."),
     "scores.json": ("application/json", "Scores with their settings", "The same with the verdict, the curves and the settings."),
+    "diagnostics.json": (
+        "application/json",
+        "Diagnostics of the latents",
+        "What the inverted latents are like, with the curves behind it.",
+    ),
     "report.html": ("text/html", "Report", "Verdict, figures and limits of the run, for people."),
     "methods.txt": ("text/plain", "Methods", "Methods section with its references, and the same for BibTeX."),
 }
@@ -242,15 +247,28 @@ def _actions(
         used += ["#network"] if entries[0].get("model") else []
         found.append(_action(verb, entries[0], max(str(e["created"]) for e in entries), [*used, *config], [f"{stage}/"]))
     everything = [f"{stage}/" for stage in stages]
+    if "diagnostics.json" in present:
+        diagnosed = next((row for row in data.provenance if row.get("stage") == "diagnose"), {})
+        used = [name for name in everything if name in ("fields/", "latents/")]
+        found.append(
+            _action("diagnose", diagnosed, present["diagnostics.json"]["dateModified"], [*used, *config], ["diagnostics.json"])
+        )
     scores = [name for name in ("scores.csv", "scores.json") if name in present]
     if scores:
         compared = next((row for row in data.provenance if row.get("stage") == "evaluate"), {})
         maps = [name for name in everything if name in ("fields/", "samples/")]
         found.append(_action("evaluate", compared, present[scores[0]]["dateModified"], [*maps, *config], scores))
+    diagnosis = [name for name in ("diagnostics.json",) if name in present]
     written = [name for name in ("report.html", "methods.txt") if name in present]
     if written:
         found.append(
-            _action("report", {"versions": {"astro-ood": data.version}}, data.created, [*everything, *scores, *config], written)
+            _action(
+                "report",
+                {"versions": {"astro-ood": data.version}},
+                data.created,
+                [*everything, *diagnosis, *scores, *config],
+                written,
+            )
         )
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from astro_ood.report import departures, figures, words
+from astro_ood.report import departures, diagnostics, figures, words
 from astro_ood.report.content import (
     HELD_OUT,
     INVERTED,
@@ -130,6 +130,8 @@ def _pictures(data: ReportData, limits: tuple[float, float]) -> dict[str, Pictur
         if departures.scale_labels(data.rows, name):
             shown = departures.departures_figure(data.rows, name), departures.departures_finding(data.rows, name)
             found[name] = svg(*shown)
+    if data.diagnostics is not None:
+        found |= diagnostics.pictures(data.diagnostics.curves)
     if data.pdf is not None:
         found["pdf"] = svg(figures.pdf_figure(data.pdf, data.data.unit, data.gallery.log), words.pdf_finding(data.pdf))
     if data.novelty is not None:

@@ -7,6 +7,7 @@ on their number.
 """
 
 from astro_ood.stages.common import check_shards
+from astro_ood.stages.diagnose import diagnose
 from astro_ood.stages.fields import Selection, prepare, select
 from astro_ood.stages.latents import invert, probe
 from astro_ood.stages.prior import fit_prior
@@ -17,6 +18,7 @@ __all__ = [
     "Selection",
     "check_shards",
     "decode",
+    "diagnose",
     "evaluate",
     "fit_prior",
     "invert",

@@ -71,6 +71,11 @@ class RunPaths:
         return self.root / "scores.json"
 
     @property
+    def diagnostics(self) -> Path:
+        """Diagnostics of the latents."""
+        return self.root / "diagnostics.json"
+
+    @property
     def report(self) -> Path:
         """Report of the run."""
         return self.root / "report.html"

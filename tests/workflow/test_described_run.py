@@ -75,7 +75,7 @@ def test_the_run_is_a_crate(toy, run):
     read = {entity["name"] for name, entity in found.items() if name.startswith("#input-")}
     assert read == set(NAMES)
     assert set(ids(found["./"]["mentions"])) == {
-        *("#prepare", "#invert", "#fit-prior", "#propose", "#decode", "#evaluate", "#report")
+        *("#prepare", "#invert", "#diagnose", "#fit-prior", "#propose", "#decode", "#evaluate", "#report")
     }
     assert ids(found["#decode"]["object"]) == ["proposals/", "#network", "config.yaml"]
     assert found["#samples/field"]["unitText"] == run.samples.unit

@@ -64,3 +64,24 @@ rule fit_prior:
         "Fitting the prior of {RUN}"
     shell:
         "python -m astro_ood fit-prior {params.settings:q} 2>&1 | tee {log:q}"
+
+
+rule diagnose:
+    input:
+        fields=rules.prepare.output.fields,
+        latents=LATENTS,
+    output:
+        diagnostics=f"{RUN}/diagnostics.json",
+    log:
+        f"{RUN}/logs/diagnose.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=settings("seed"),
+    message:
+        "Diagnosing the latents of {RUN}"
+    shell:
+        "python -m astro_ood diagnose {params.settings:q} 2>&1 | tee {log:q}"

@@ -26,6 +26,7 @@ rule report:
         scores=rules.evaluate.output.json,
         fields=rules.prepare.output.fields,
         latents=LATENTS,
+        diagnostics=rules.diagnose.output.diagnostics,
         prior=rules.fit_prior.output.prior,
         proposals=rules.propose.output.proposals,
         samples=SAMPLES,
