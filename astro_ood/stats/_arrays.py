@@ -92,7 +92,7 @@ def in_chunks(
     if any(array.shape != arrays[0].shape for array in arrays):
         raise InputError("IN25", where, f"shapes {', '.join(str(a.shape) for a in arrays)}", "give stacks of one shape")
     n, size = len(arrays[0]), arrays[0][:1].size
-    observed = None if mask is None else _observed(mask, arrays[0].shape, where)
+    observed = None if mask is None else observed_pixels(mask, arrays[0].shape, where)
     step = max(1, _CHUNK_BYTES // max(8 * planes * size, 1))
     parts = []
     for start in range(0, max(n, 1), step):
@@ -103,7 +103,7 @@ def in_chunks(
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
-def _observed(mask: ArrayLike, shape: tuple[int, ...], where: str) -> BoolArray | None:
+def observed_pixels(mask: ArrayLike, shape: tuple[int, ...], where: str) -> BoolArray | None:
     """Check a mask against the shape of a stack and turn it round: (N or 1, H, W), True where a pixel was observed; None if all were."""
     missing = np.asarray(mask)
     if missing.dtype != np.bool_:

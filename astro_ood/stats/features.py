@@ -8,9 +8,10 @@ sets and scattering how they are arranged. All maps are given in the variable th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from astro_ood.stats._arrays import FloatArray
 from astro_ood.stats._fit import floored_log
@@ -54,24 +55,37 @@ class Feature:
 
 
 def features(
-    maps: FloatArray, pixel_scale: PixelScale = None, unit: str = "", n_bins: int = 8, *, flux: FloatArray | None = None
+    maps: ArrayLike,
+    pixel_scale: PixelScale = None,
+    unit: str = "",
+    n_bins: int = 8,
+    *,
+    flux: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
 ) -> dict[str, Feature]:
     """All field statistics of maps (N, H, W), and last the scatter of all of them.
 
-    With `flux`, the same maps linear in flux, the shapes of the galaxy in each are among them.
+    With `flux`, the same maps linear in flux, the shapes of the galaxy in each are among them. `mask`, of shape (N, H, W) or (H, W), is True
+    where a pixel is missing, in both: what it holds never matters.
     """
     found = {
-        "pdf": Feature(quantiles(maps), [f"q{100 * q:02.0f}" for q in QUANTILES], [unit] * len(QUANTILES)),
-        "moments": Feature(moments(maps), list(MOMENTS), [unit, unit, "", ""]),
-        "spectrum": _spectrum(maps, pixel_scale, n_bins),
-        "increments": _increments(maps, pixel_scale),
-        "bispectrum": _bispectrum(maps, pixel_scale),
-        "excursion": _excursion(maps, pixel_scale),
-        "scattering": _scattering(maps, pixel_scale),
+        "pdf": Feature(quantiles(maps, mask=mask), [f"q{100 * q:02.0f}" for q in QUANTILES], [unit] * len(QUANTILES)),
+        "moments": Feature(moments(maps, mask=mask), list(MOMENTS), [unit, unit, "", ""]),
+        "spectrum": _spectrum(maps, pixel_scale, n_bins, mask),
+        "increments": _increments(maps, pixel_scale, mask),
+        "bispectrum": _bispectrum(maps, pixel_scale, mask),
+        "excursion": _excursion(maps, pixel_scale, mask),
+        "scattering": _scattering(maps, pixel_scale, mask),
     }
     if flux is not None:
-        found["morphology"] = Feature(morphology(flux, pixel_scale).values, list(MORPHOLOGY), [""] * len(MORPHOLOGY))
+        values = morphology(flux, pixel_scale, mask=mask).values
+        found["morphology"] = Feature(values, list(MORPHOLOGY), [""] * len(MORPHOLOGY))
     return {**found, "scatter": _scatter(found)}
+
+
+def concatenated(parts: Sequence[Mapping[str, Feature]]) -> dict[str, Feature]:
+    """Features of some maps, and of others after them, as those of all."""
+    return {name: replace(f, values=np.concatenate([part[name].values for part in parts])) for name, f in parts[0].items()}
 
 
 def joined(found: Mapping[str, Feature], names: Sequence[str] = JOINT) -> FloatArray:
@@ -79,13 +93,13 @@ def joined(found: Mapping[str, Feature], names: Sequence[str] = JOINT) -> FloatA
     return np.concatenate([found[name].values for name in names], axis=1)
 
 
-def _spectrum(maps: FloatArray, pixel_scale: PixelScale, n_bins: int) -> Feature:
-    spectrum = power_spectrum(maps, pixel_scale, n_bins)
+def _spectrum(maps: ArrayLike, pixel_scale: PixelScale, n_bins: int, mask: ArrayLike | None) -> Feature:
+    spectrum = power_spectrum(maps, pixel_scale, n_bins, mask=mask)
     return Feature(log_power(spectrum.power), [float(v) for v in spectrum.k], ["ln P"] * len(spectrum.k), spectrum.k_unit)
 
 
-def _increments(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
-    functions, gradient = structure_functions(maps, pixel_scale), gradient_quantiles(maps, pixel_scale)
+def _increments(maps: ArrayLike, pixel_scale: PixelScale, mask: ArrayLike | None) -> Feature:
+    functions, gradient = structure_functions(maps, pixel_scale, mask=mask), gradient_quantiles(maps, pixel_scale, mask=mask)
     lags = [f"{_length(lag)} {functions.lag_unit}" for lag in functions.lag]
     second = floored_log(functions.values[..., 1])
     values = [second, np.log(functions.flatness), floored_log(gradient.rms[:, None]), gradient.values]
@@ -95,18 +109,18 @@ def _increments(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
     return Feature(np.concatenate(values, axis=1), scales, units)
 
 
-def _bispectrum(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
-    found = bispectrum(maps, pixel_scale, bins_per_octave=1)
+def _bispectrum(maps: ArrayLike, pixel_scale: PixelScale, mask: ArrayLike | None) -> Feature:
+    found = bispectrum(maps, pixel_scale, bins_per_octave=1, mask=mask)
     unit = found.k_unit.removeprefix("cycles/")
     labels: list[str | float] = [f"{family}, {_length(1 / k)} {unit}" for family, k in zip(found.family, found.k, strict=True)]
     return Feature(found.skewness, labels, ["skewness"] * len(labels))
 
 
-def _excursion(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
-    shape = minkowski(maps, pixel_scale, LEVELS)
+def _excursion(maps: ArrayLike, pixel_scale: PixelScale, mask: ArrayLike | None) -> Feature:
+    shape = minkowski(maps, pixel_scale, LEVELS, mask=mask)
     smoothing = float(np.sqrt(np.prod(pixel_steps(pixel_scale))))
-    counts = peaks(maps, pixel_scale, HEIGHTS, smoothing=smoothing)
-    valleys = peaks(maps, pixel_scale, [-h for h in reversed(HEIGHTS)], smoothing=smoothing)
+    counts = peaks(maps, pixel_scale, HEIGHTS, smoothing=smoothing, mask=mask)
+    valleys = peaks(maps, pixel_scale, [-h for h in reversed(HEIGHTS)], smoothing=smoothing, mask=mask)
     labels: list[str | float] = [f"{what} at {_height(level)} sd" for what in ("area", "boundary", "Euler") for level in LEVELS]
     labels += [f"peaks above {_height(h)} sd" for h in HEIGHTS] + [f"voids below {_height(-h)} sd" for h in reversed(HEIGHTS)]
     values = [shape.area, shape.length, shape.euler, counts.peaks, valleys.voids]
@@ -115,8 +129,8 @@ def _excursion(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
     return Feature(np.concatenate(values, axis=1), labels, units)
 
 
-def _scattering(maps: FloatArray, pixel_scale: PixelScale) -> Feature:
-    found = scattering(maps, pixel_scale)
+def _scattering(maps: ArrayLike, pixel_scale: PixelScale, mask: ArrayLike | None) -> Feature:
+    found = scattering(maps, pixel_scale, mask=mask)
     lengths, unit = [_length(w) for w in found.wavelength], found.unit
     turns = [f"{angle:.3g}°" for angle in found.angles[: found.ln_ratio.shape[2]]]
     labels: list[str | float] = [f"S1, {length} {unit}" for length in lengths]

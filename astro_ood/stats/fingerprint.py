@@ -51,7 +51,7 @@ _LEAST = 1e-12
 _FOLDS = 16
 
 
-def fingerprints(x: ArrayLike, pixel_scale: PixelScale = None) -> FloatArray:
+def fingerprints(x: ArrayLike, pixel_scale: PixelScale = None, mask: ArrayLike | None = None) -> FloatArray:
     """Logarithms of the normalised scattering coefficients of maps, in every orientation.
 
     Parameters
@@ -59,13 +59,15 @@ def fingerprints(x: ArrayLike, pixel_scale: PixelScale = None) -> FloatArray:
     x : array_like, shape (N, H, W)
     pixel_scale : float, (float, float) or None
         Pixel size, or (dy, dx).
+    mask : array_like of bool, shape (N, H, W) or (H, W), optional
+        True where a pixel is missing.
 
     Returns
     -------
     ndarray, shape (V, N, K)
         V = 4 for square maps of square pixels (half turns change nothing), else 2; the maps as they are first.
     """
-    found = scattering(x, pixel_scale, n_angles=N_ANGLES, normalise=True)
+    found = scattering(x, pixel_scale, n_angles=N_ANGLES, normalise=True, mask=mask)
     dy, dx = pixel_steps(pixel_scale)
     height, width = np.shape(x)[-2:]
     angle = np.arange(N_ANGLES)

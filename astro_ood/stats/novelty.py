@@ -22,10 +22,13 @@ from scipy.stats import t as student
 
 from astro_ood.errors import InputError
 from astro_ood.stats._arrays import FloatArray, IntArray, as_stack
+from astro_ood.stats.stack import Stack
 
 COPY_FRACTION = 0.9
 COPY_TAIL = 0.002
 OVERLAP = 0.5
+# Of the maps whose transforms in all orientations are held at a time; these take some twenty times as much.
+_TURNED_BYTES = 1 << 22
 _REST = 1e-9
 # Distance to an exact copy that single-precision transforms may leave.
 _NOISE = 1e-2
@@ -79,12 +82,13 @@ def orientations(x: FloatArray) -> FloatArray:
     return np.stack(flips)
 
 
-def correlations(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> FloatArray:
+def correlations(a: ArrayLike | Stack, b: ArrayLike | Stack, overlap: float = OVERLAP) -> FloatArray:
     """Largest correlation of each map of `a` with each of `b` over orientations and shifts.
 
     Parameters
     ----------
-    a, b : array_like, shapes (N, H, W) and (M, H, W)
+    a, b : array_like or Stack, shapes (N, H, W) and (M, H, W)
+        Missing pixels of a `Stack` are filled smoothly.
     overlap : float
         Least fraction of either side that two shifted maps share, in (0, 1]; 1 allows no shift.
 
@@ -93,7 +97,7 @@ def correlations(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> FloatA
     ndarray, shape (N, M)
         In [-1, 1].
     """
-    one, two = _standardise(as_stack(a, "first set")), _standardise(as_stack(b, "second set"))
+    one, two = _as_set(a, "first set"), _as_set(b, "second set")
     if one.shape[1:] != two.shape[1:]:
         raise InputError("IN25", "novelty", f"maps of shapes {one.shape[1:]} and {two.shape[1:]}", "give maps of one shape")
     shape = one.shape[1:]
@@ -101,34 +105,36 @@ def correlations(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> FloatA
     padded = [scipy.fft.next_fast_len(n + r, real=True) for n, r in zip(shape, reach, strict=True)]
     rows, columns = (np.arange(-r, r + 1) for r in reach)
     area = np.outer(shape[0] - np.abs(rows), shape[1] - np.abs(columns)).astype(np.float64)
-    turned = [_Shifted(view, padded, rows, columns, area) for view in np.swapaxes(orientations(two), 0, 1)]
-    result = np.empty((len(one), len(two)))
-    for i, item in enumerate(one):
-        # The rectangle of `a` under shift s is that of `b` under -s.
-        fixed = _Shifted(item[None], padded, -rows, -columns, area)
-        for j, other in enumerate(turned):
-            result[i, j] = _best(fixed, other, padded, rows, columns, area)
-    return np.clip(result, -1.0, 1.0)
+    parts = []
+    for others in two.filled(_TURNED_BYTES):
+        turned = [_Shifted(view, padded, rows, columns, area) for view in np.swapaxes(orientations(_standardise(others)), 0, 1)]
+        part = np.empty((len(one), len(others)))
+        for i, item in enumerate(item for maps in one.filled() for item in _standardise(maps)):
+            # The rectangle of `a` under shift s is that of `b` under -s.
+            fixed = _Shifted(item[None], padded, -rows, -columns, area)
+            for j, other in enumerate(turned):
+                part[i, j] = _best(fixed, other, padded, rows, columns, area)
+        parts.append(part)
+    return np.clip(np.concatenate(parts, axis=1), -1.0, 1.0)
 
 
-def nearest(a: ArrayLike, b: ArrayLike, overlap: float = OVERLAP) -> tuple[FloatArray, IntArray]:
+def nearest(a: ArrayLike | Stack, b: ArrayLike | Stack, overlap: float = OVERLAP) -> tuple[FloatArray, IntArray]:
     """Nearest map of `b` for each map of `a`.
 
     Returns
     -------
     distance, index : ndarray, shape (N,)
     """
-    r = correlations(a, b, overlap)
-    index = np.argmax(r, axis=1)
-    return _distance(r[np.arange(len(r)), index]), index.astype(np.int64)
+    distance, index, _ = _nearest(a, b, None, overlap)
+    return distance, index
 
 
-def nearest_other(x: ArrayLike, regions: ArrayLike | None = None, overlap: float = OVERLAP) -> FloatArray:
+def nearest_other(x: ArrayLike | Stack, regions: ArrayLike | None = None, overlap: float = OVERLAP) -> FloatArray:
     """Distance of each map to the nearest *other* map, those of its own region left out.
 
     Parameters
     ----------
-    x : array_like, shape (N, H, W)
+    x : array_like or Stack, shape (N, H, W)
     regions : array_like, shape (N,), optional
         Label of the region of each map.
 
@@ -136,18 +142,22 @@ def nearest_other(x: ArrayLike, regions: ArrayLike | None = None, overlap: float
     -------
     ndarray, shape (N,)
     """
-    maps = as_stack(x, least=2)
+    maps = _as_set(x, "maps", 2)
     labels = np.arange(len(maps)) if regions is None else np.asarray(regions)
-    allowed = labels[:, None] != labels[None, :]
-    if not allowed.any(axis=1).all():
+    if len(np.unique(labels)) < 2:
         raise InputError("IN40", "regions", "all maps are of one region", "give maps of at least two regions, or no regions")
-    return _distance(np.where(allowed, correlations(maps, maps, overlap), -1.0).max(axis=1))
+    found, start = [], 0
+    for part in maps.filled():
+        own = labels[start : start + len(part), None] == labels[None, :]
+        found.append(np.where(own, -1.0, correlations(part, maps, overlap)).max(axis=1))
+        start += len(part)
+    return _distance(np.concatenate(found))
 
 
 def novelty(
-    samples: ArrayLike,
-    inverted: ArrayLike,
-    held_out: ArrayLike | None = None,
+    samples: ArrayLike | Stack,
+    inverted: ArrayLike | Stack,
+    held_out: ArrayLike | Stack | None = None,
     *,
     parents: ArrayLike | None = None,
     regions: ArrayLike | None = None,
@@ -157,7 +167,7 @@ def novelty(
 
     Parameters
     ----------
-    samples, inverted, held_out : array_like, shapes (N, H, W), (M, H, W), (L, H, W)
+    samples, inverted, held_out : array_like or Stack, shapes (N, H, W), (M, H, W), (L, H, W)
         Without `held_out`, the reference is each inverted map against the others (leave one out).
     parents : array_like of int, shape (N,), optional
         Index of the inverted map that each sample was made from.
@@ -168,12 +178,26 @@ def novelty(
     -------
     Novelty
     """
-    r = correlations(samples, inverted, overlap)
-    index = np.argmax(r, axis=1)
+    found, index, with_parent = _nearest(samples, inverted, parents, overlap)
     reference = nearest_other(inverted, regions, overlap) if held_out is None else nearest(held_out, inverted, overlap)[0]
-    each = np.arange(len(r))
-    with_parent = None if parents is None else r[each, np.asarray(parents, np.int64)]
-    return Novelty(_distance(r[each, index]), reference, index.astype(np.int64), copy_threshold(reference), with_parent)
+    return Novelty(found, reference, index, copy_threshold(reference), with_parent)
+
+
+def _nearest(
+    a: ArrayLike | Stack, b: ArrayLike | Stack, parents: ArrayLike | None, overlap: float
+) -> tuple[FloatArray, IntArray, FloatArray | None]:
+    """Distance and index of the nearest map of `b` for each of `a`, and the correlation with its parent where these are known."""
+    one = _as_set(a, "first set")
+    origin = np.zeros(len(one), np.int64) if parents is None else np.asarray(parents, np.int64)
+    found, start = [], 0
+    for part in one.filled():
+        r = correlations(part, b, overlap)
+        each = np.arange(len(r))
+        index = np.argmax(r, axis=1)
+        found.append((_distance(r[each, index]), index, r[each, origin[start : start + len(part)]]))
+        start += len(part)
+    distance, place, with_parent = (np.concatenate(column) for column in zip(*found, strict=True))
+    return distance, place.astype(np.int64), None if parents is None else with_parent
 
 
 def copy_threshold(reference: FloatArray) -> float:
@@ -183,6 +207,10 @@ def copy_threshold(reference: FloatArray) -> float:
     reach = float(student.isf(COPY_TAIL, n - 1)) * spread * np.sqrt(1 + 1 / n)
     limit = min(COPY_FRACTION * float(reference.min()), float(np.exp(ln_d.mean() - reach)))
     return max(limit, _NOISE)
+
+
+def _as_set(x: ArrayLike | Stack, where: str, least: int = 1) -> Stack:
+    return x if isinstance(x, Stack) else Stack.of(as_stack(x, where, least), where)
 
 
 class _Shifted:

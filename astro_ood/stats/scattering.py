@@ -169,7 +169,7 @@ def scattering(
         gone = None if observed is None else np.broadcast_to(~observed, maps.shape)
         z, sd = standardise(maps, gone)
         weights = None if gone is None else bank.weights(gone)
-        s1, s2 = bank.coefficients(z if gone is None else _fill(z, gone), weights, work)
+        s1, s2 = bank.coefficients(z if gone is None else fill(z, gone), weights, work)
         scale = np.sign(sd) if normalise else sd
         return s1 * scale[:, None, None], s2 * scale[:, None, None, None]
 
@@ -195,8 +195,8 @@ def standardise(maps: FloatArray, missing: BoolArray | None = None) -> tuple[Flo
     return z, sd * peak
 
 
-def _fill(z: FloatArray, missing: BoolArray) -> FloatArray:
-    """Missing pixels from weighted Gaussian means of present ones; `z` is 0 where they miss."""
+def fill(z: FloatArray, missing: BoolArray) -> FloatArray:
+    """Missing pixels from weighted Gaussian means of present ones; `z` (N, H, W) is 0 where they miss, and stays so far from any."""
     filled, empty, width = z.copy(), missing.copy(), 1.0
     while empty.any() and width < 2 * max(z.shape[1:]):
         y, x = (filters(n, n, float(n), width)[0] for n in z.shape[1:])

@@ -16,9 +16,8 @@ division of which costs a hundred times as much as one of a mean. Fewer than 100
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,22 +26,23 @@ from numpy.typing import ArrayLike, NDArray
 from astro_ood._log import Progress
 from astro_ood._random import stream
 from astro_ood.errors import InputError
-from astro_ood.stats._arrays import FloatArray, as_stack
+from astro_ood.stats._arrays import FloatArray
 from astro_ood.stats.conditional import Comparison, compare
 from astro_ood.stats.correlation import compare_correlations
-from astro_ood.stats.features import Feature, features, joined
-from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
+from astro_ood.stats.features import Feature
+from astro_ood.stats.fingerprint import fingerprint_novelty
+from astro_ood.stats.measured import Gauge, ImageFeatures, Measured
 from astro_ood.stats.novelty import Novelty, novelty
 from astro_ood.stats.pool import STATISTICS
 from astro_ood.stats.rows import Row, comparison_rows, fingerprint_rows, novelty_rows, set_rows
 from astro_ood.stats.setresult import SetComparison, WholeComparison
 from astro_ood.stats.sets import compare_sets
 from astro_ood.stats.spectrum import PixelScale
+from astro_ood.stats.stack import Sliceable, Stack
 from astro_ood.stats.testing import holm, partitions
 
 # Divisions for each p-value of a set.
 DIVISIONS = 100
-ImageFeatures = Callable[[FloatArray], ArrayLike]
 # Vectors of images are long: distances that need their covariance or discriminants, or count neighbours, are left out.
 SET_STATISTICS = {"joint": STATISTICS, "image": ("energy", "mmd_gaussian", "mmd_rq", "kid", "sliced")}
 # Distances between sets take a matrix of all pairs; of more samples, so many are taken evenly.
@@ -50,19 +50,13 @@ MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Field statistics of a set, and the vectors (N, K) in which it is compared as a whole."""
-
-    features: dict[str, Feature]
-    vectors: dict[str, FloatArray]
-
-
-@dataclass(frozen=True)
 class _Design:
     """The real maps of a validation, and how p-values are to be computed."""
 
-    reference: FloatArray
-    inverted: FloatArray
+    reference: Stack
+    inverted: Stack
+    real: Measured
+    behind: Measured
     held_out: bool
     regions: ArrayLike | None
     regions_reference: ArrayLike | None
@@ -70,13 +64,6 @@ class _Design:
     n_tests: int
     n_permutations: int
     seed: int
-    pixel_scale: PixelScale
-
-    @cached_property
-    def fingerprints(self) -> tuple[FloatArray, FloatArray | None]:
-        """Of the inverted and of the held-out maps."""
-        held_out = fingerprints(self.reference, self.pixel_scale) if self.held_out else None
-        return fingerprints(self.inverted, self.pixel_scale), held_out
 
     @property
     def null(self) -> dict[str, Any]:
@@ -134,31 +121,32 @@ class _Tests:
 
 
 def validate_sets(
-    real: ArrayLike,
-    synthetic: ArrayLike,
+    real: ArrayLike | Sliceable,
+    synthetic: ArrayLike | Sliceable,
     *,
-    held_out: ArrayLike | None = None,
-    inverted: ArrayLike | None = None,
+    held_out: ArrayLike | Sliceable | None = None,
+    inverted: ArrayLike | Sliceable | None = None,
     pixel_scale: PixelScale = None,
     unit: str = "",
     log: bool = False,
     regions: ArrayLike | None = None,
     regions_held_out: ArrayLike | None = None,
     parents: ArrayLike | None = None,
-    baselines: Mapping[str, ArrayLike] | None = None,
+    baselines: Mapping[str, ArrayLike | Sliceable] | None = None,
     n_effective: int | None = None,
     n_permutations: int = 1999,
     n_bins: int = 8,
     galaxies: bool = False,
     image_features: ImageFeatures | None = None,
+    masks: Mapping[str, ArrayLike] | None = None,
     seed: int = 0,
 ) -> Validation:
     """Score samples, and baselines, against real maps.
 
     Parameters
     ----------
-    real, synthetic : array_like, shapes (N, H, W) and (M, H, W)
-        Physical values, or values that are logarithms already.
+    real, synthetic : array_like or Sliceable, shapes (N, H, W) and (M, H, W)
+        Physical values, or values that are logarithms already. Sets that are read where they are sliced are measured a few maps at a time.
     held_out : array_like, shape (L, H, W), optional
         Real maps that nothing was fitted to; then `real` are the inverted maps.
     inverted : array_like, optional
@@ -186,35 +174,39 @@ def validate_sets(
     image_features : callable, optional
         ``image_features(maps)`` of maps (M, H, W), as they are compared, returns vectors (M, D): of some network, say. The sets are then
         compared by distances in these as well.
+    masks : mapping of str to array_like of bool, optional
+        True where a pixel is missing, (H, W) or one a map, of ``real``, ``held_out``, ``inverted`` and ``synthetic``, as far as there are any.
+        Samples and baselines are given those of the maps that they are compared with.
     seed : int
 
     Returns
     -------
     Validation
     """
+    given: dict[str, ArrayLike | None] = dict(masks or {})
     if held_out is None and inverted is not None:
         real, held_out = inverted, real
-    names = {"synthetic": synthetic, **(baselines or {})}
-    behind = as_stack(real if inverted is None else inverted, "real maps", 2)
-    reference = behind if held_out is None else as_stack(held_out, "held-out maps", 2)
-    sets = {name: as_stack(maps, name, 2) for name, maps in names.items()}
+        given |= {"real": given.get("inverted"), "held_out": given.get("real")}
+    elif inverted is not None:
+        real, given["real"] = inverted, given.get("inverted")
+    behind = Stack.of(real, "real maps", given.get("real"), log=log, least=2)
+    reference = behind if held_out is None else Stack.of(held_out, "held-out maps", given.get("held_out"), log=log, least=2)
+    sets = {
+        name: Stack.of(maps, name, given.get(name), log=log, least=2).dealt(reference, stream(seed, f"validate {name} masks"))
+        for name, maps in {"synthetic": synthetic, **(baselines or {})}.items()
+    }
     _one_shape({"real maps": behind, "held-out maps": reference, **sets})
-    if log:
-        behind, reference = _log10(behind, "real maps"), _log10(reference, "held-out maps")
-        sets, unit = {name: _log10(maps, name) for name, maps in sets.items()}, f"log10({unit})" if unit else "log10"
-
-    def measured(maps: FloatArray) -> _Measured:
-        flux = None if not galaxies else 10**maps if log else maps
-        found = features(maps, pixel_scale, unit, n_bins, flux=flux)
-        embedded = {} if image_features is None else {"image": _embedded(maps, image_features)}
-        return _Measured(found, {"joint": joined(found), **embedded})
-
-    real_features, behind_features = measured(reference), measured(behind)
+    shown = (f"log10({unit})" if unit else "log10") if log else unit
+    gauge = Gauge(pixel_scale, shown, n_bins, galaxies, image_features)
+    behind_found = gauge(behind)
+    real_found = behind_found if held_out is None else gauge(reference)
     # correlations and nearest neighbours in pixels beside those that are listed
-    n_tests = len(real_features.features) + len(real_features.vectors) + 2 + (held_out is not None)
+    n_tests = len(real_found.features) + len(real_found.vectors) + 2 + (held_out is not None)
     design = _Design(
         reference,
         behind,
+        real_found,
+        behind_found,
         held_out is not None,
         regions,
         regions if held_out is None else regions_held_out,
@@ -222,30 +214,22 @@ def validate_sets(
         n_tests,
         max(n_permutations, DIVISIONS * n_tests),
         seed,
-        pixel_scale,
     )
     rows: list[Row] = []
     found: dict[str, _Tests] = {}
     with Progress("evaluate", len(sets), "set") as progress:
         for name, maps in sets.items():
             own = parents if name == "synthetic" else None
-            features_of_set = measured(maps)
-            found[name] = _tested(name, maps, features_of_set, real_features, behind_features, design, own)
-            rows += _rows_of(name, len(maps), found[name], features_of_set, design)
+            measured = gauge(maps)
+            found[name] = _tested(name, maps, measured, design, own)
+            rows += _rows_of(name, len(maps), found[name], measured, design)
             progress.advance()
     return Validation(rows, found["synthetic"].novelty, found["synthetic"].twins)
 
 
-def _tested(
-    name: str,
-    maps: FloatArray,
-    own: _Measured,
-    real: _Measured,
-    behind: _Measured,
-    design: _Design,
-    parents: ArrayLike | None,
-) -> _Tests:
+def _tested(name: str, maps: Stack, own: Measured, design: _Design, parents: ArrayLike | None) -> _Tests:
     """All tests of one set."""
+    real, behind = design.real, design.behind
     fields = {
         statistic: compare(
             real.features[statistic].values,
@@ -265,14 +249,14 @@ def _tested(
         whole[kind] = _distances(kind, real.vectors[kind], vectors, behind.vectors[kind], design, name)
     rng, regions = stream(design.seed, f"validate {name} novelty"), design.several_regions
     near = novelty(maps, design.inverted, design.reference if design.held_out else None, parents=parents, regions=regions)
-    twins = fingerprint_novelty(fingerprints(maps, design.pixel_scale), *design.fingerprints, regions=regions)
+    twins = fingerprint_novelty(own.prints, behind.prints, real.prints if design.held_out else None, regions=regions)
     p_near = _closer_p(near, design.n_permutations, rng)
     # Each of the inverted maps lies in the reference of the others: of such distances a permutation rejects too often.
     p_twins = _closer_p(twins, design.n_permutations, rng) if design.held_out else (np.nan, np.nan)
     return _Tests(fields, whole, near, twins, p_near, p_twins)
 
 
-def _rows_of(name: str, n_maps: int, tests: _Tests, own: _Measured, design: _Design) -> list[Row]:
+def _rows_of(name: str, n_maps: int, tests: _Tests, own: Measured, design: _Design) -> list[Row]:
     """All rows of one set, Holm's correction applied."""
     adjusted, m = tests.p_adjusted, design.n_tests
     rows: list[Row] = []
@@ -324,14 +308,6 @@ def _some(values: FloatArray) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, len(values) - 1, MOST_SAMPLES).astype(np.intp))
 
 
-def _embedded(maps: FloatArray, image_features: ImageFeatures) -> FloatArray:
-    """Vectors of maps by a function that is not ours."""
-    found = np.asarray(image_features(maps.copy()), dtype=np.float64)
-    if found.ndim != 2 or len(found) != len(maps):
-        raise InputError("IN25", "image_features", f"shape {found.shape} for {len(maps)} maps", "return one vector a map, (M, D)")
-    return found
-
-
 def _closer_p(found: Novelty, n_permutations: int, rng: np.random.Generator) -> tuple[float, float]:
     """One-sided p that samples are closer to the inverted maps than held-out maps are, and its minimum.
 
@@ -347,16 +323,7 @@ def _closer_p(found: Novelty, n_permutations: int, rng: np.random.Generator) -> 
     return float(p), 1.0 / (len(null) + extra)
 
 
-def _log10(maps: FloatArray, where: str) -> FloatArray:
-    bad = float(np.mean(maps <= 0))
-    if bad:
-        raise InputError(
-            "IN19", where, f"{bad:.2%} of the pixels are not positive, their log10 does not exist", "compare without log"
-        )
-    return np.log10(maps)
-
-
-def _one_shape(sets: Mapping[str, FloatArray]) -> None:
+def _one_shape(sets: Mapping[str, Stack]) -> None:
     shapes = {name: maps.shape[1:] for name, maps in sets.items()}
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
