@@ -212,7 +212,9 @@ class Validation(Section):
         None, description="Methods without a network to compare with; none: all, scattering only for maps of up to 128 x 128 pixels"
     )
     galaxies: bool = Field(False, description="Compare concentration, asymmetry, Gini and M20: for maps of one galaxy each")
-    synthesised: int = Field(16, ge=2, le=100_000, description="Maps of the scattering baseline at most; 0.4 s for one of 64 x 64")
+    synthesised: int | None = Field(
+        None, ge=2, description="Maps of the scattering baseline at most (0.4 s for 64 x 64); none: as new ones"
+    )
 
 
 class Config(Section):

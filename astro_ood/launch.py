@@ -223,13 +223,17 @@ def _evaluation(found: _Opened, config: Config) -> Iterator[str]:
     real, new = channels * len(found.maps.images), channels * config.proposal.n
     asked = config.validation.baselines
     methods: Sequence[str] = usual_methods(math.prod(sides)) if asked is None else asked
-    made = min(new, config.validation.synthesised) if "scattering" in methods else 0
-    total = real + new * (1 + len(methods) - ("scattering" in methods)) + made
-    # inverted latents in single precision; every set of maps in double, as it is and as it is compared
-    latents, compared = found.pilot[0].nbytes * found.maps.n_inverted, 16 * math.prod(sides) * total
+    made = min(new, config.validation.synthesised or new) if "scattering" in methods else 0
+    cheap = new * (len(methods) - ("scattering" in methods)) + made
+    total = real + new + cheap
+    # inverted latents in single precision; maps that baselines are made from, and these, in double, as they are and as they are compared
+    latents, held = (
+        found.pilot[0].nbytes * found.maps.n_inverted,
+        16 * math.prod(sides) * (channels * found.maps.n_inverted + cheap),
+    )
     yield (
-        f"memory besides: propose holds the inverted latents, about {latents / 1e6:.1f} MB, and evaluate all maps, "
-        f"about {compared / 1e6:.1f} MB"
+        f"memory besides: propose holds the inverted latents, about {latents / 1e6:.1f} MB, and evaluate the inverted maps and its "
+        f"baselines, about {held / 1e6:.1f} MB; the other maps it reads in blocks"
     )
     started = time.perf_counter()
     features(some)
@@ -238,7 +242,7 @@ def _evaluation(found: _Opened, config: Config) -> Iterator[str]:
     if made:
         synthesise(some, len(some), np.random.default_rng(0), iterations=ITERATIONS // 10)
         synthesis = 10 * (time.perf_counter() - started) / len(some)
-        line += f", scattering synthesis of {made} about {_duration(synthesis * made)}"
+        line += f", scattering synthesis of {made} about {_duration(synthesis * made)} (validation.synthesised: at most so many)"
     yield f"{line}; its tests ({config.validation.permutations} relabellings, seconds a set of some tens of maps) and the report are not in any figure here"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from astro_ood.api.run import View
 from astro_ood.errors import InputError
 from astro_ood.maps import FieldBatch, Map
 from astro_ood.maps.consistency import check_scales, check_shapes, require_positive, same_unit
-from astro_ood.stats._arrays import observed_pixels
 from astro_ood.stats.features import Feature, concatenated, features
 from astro_ood.stats.spectrum import PixelScale
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 MapSet = View | FieldBatch | Sequence[Map] | NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -64,7 +66,7 @@ def measure(
         No map, maps of several shapes, units or pixel scales, values <= 0 under `log`, values that are not finite and not masked, masks of
         other shapes, a map without an observed pixel.
     """
-    if (len(maps) if hasattr(maps, "__len__") else maps.shape[0]) == 0:
+    if (maps.shape[0] if hasattr(maps, "shape") else len(maps)) == 0:
         raise InputError("IN40", "measure", "no map", "give at least one")
     if isinstance(maps, View):
         scale = maps.attrs.get("pixel_scale")
@@ -82,6 +84,13 @@ def measure(
     how = _How(log, unit or "", pixel_scale, n_bins, galaxies)
     gone = None if mask is None else _of_every_map(np.asarray(mask), tuple(maps.shape))
     return _measured(maps, how, gone) if isinstance(maps, np.ndarray) else _by_blocks(maps, how, gone)
+
+
+def lazily(array: Any) -> da.Array:
+    """An array on disk (zarr, HDF5) as a dask array, in its own chunks."""
+    from dask.array import Array, from_array
+
+    return array if isinstance(array, Array) else from_array(array, chunks=getattr(array, "chunks", None) or "auto")
 
 
 def missing_pixels(maps: Sequence[Map]) -> Mask | None:
@@ -113,21 +122,26 @@ def _of_every_map(mask: Mask, shape: tuple[int, ...]) -> Mask:
     """A mask (H, W), (N, H, W) or (N, C, H, W) in as many dimensions as the maps have; of length 1 where it is that of all."""
     whole = mask[:, None] if mask.ndim == 3 and len(shape) == 4 else mask
     whole = whole.reshape((1,) * (len(shape) - whole.ndim) + whole.shape) if whole.ndim <= len(shape) else whole
-    if whole.ndim != len(shape) or any(a not in (b, 1) for a, b in zip(whole.shape, shape, strict=True)) or whole.shape[-2:] != shape[-2:]:
+    if whole.dtype != np.bool_:
+        raise InputError("IN35", "measure", f"a mask of type {whole.dtype}", "give booleans, True where a pixel is missing")
+    if (
+        whole.ndim != len(shape)
+        or any(a not in (b, 1) for a, b in zip(whole.shape, shape, strict=True))
+        or whole.shape[-2:] != shape[-2:]
+    ):
         raise InputError("IN25", "measure", f"a mask of shape {mask.shape} for maps of shape {shape}", "give (N, H, W) or (H, W)")
     return np.asarray(whole)
 
 
 def _by_blocks(maps: Any, how: _How, mask: Mask | None) -> dict[str, Feature]:
     import dask
-    import dask.array as da
 
-    whole = maps if isinstance(maps, da.Array) else da.from_array(maps, chunks=getattr(maps, "chunks", None) or "auto")
+    whole = lazily(maps)
     sides = dict.fromkeys(range(1, whole.ndim), -1)
     whole = whole.rechunk({0: "auto", **sides}, block_size_limit=_BLOCK_BYTES)
     work, stops = dask.delayed(_measured), np.cumsum(whole.chunks[0])
-    shared = mask is None or len(mask) == 1
-    masks = [mask if shared else mask[stop - n : stop] for stop, n in zip(stops, whole.chunks[0], strict=True)]
+    rows = [slice(stop - n, stop) for stop, n in zip(stops, whole.chunks[0], strict=True)]
+    masks = [mask if mask is None or len(mask) == 1 else mask[some] for some in rows]
     blocks = whole.to_delayed().ravel()
     return concatenated(dask.compute(*(work(block, how, gone) for block, gone in zip(blocks, masks, strict=True))))
 
@@ -135,10 +149,8 @@ def _by_blocks(maps: Any, how: _How, mask: Mask | None) -> dict[str, Feature]:
 def _measured(maps: NDArray[Any], how: _How, mask: Mask | None) -> dict[str, Feature]:
     flux = np.asarray(maps, dtype=np.float64)
     if mask is not None:
-        observed_pixels(mask.reshape(-1, *mask.shape[-2:]), mask.reshape(-1, *mask.shape[-2:]).shape, "mask")
-        mask = np.broadcast_to(mask, flux.shape)
-        flux = np.where(mask, 1.0, flux)
-        mask = mask.reshape(-1, *flux.shape[-2:])
+        # whatever missing pixels hold has a logarithm
+        flux, mask = np.where(mask, 1.0, flux), np.broadcast_to(mask, flux.shape).reshape(-1, *flux.shape[-2:])
     flux = flux.reshape(-1, *flux.shape[-2:])
     stack, unit = flux, how.unit
     if how.log:

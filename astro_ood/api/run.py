@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from astro_ood.api.diagnose import Diagnostics
+
+_PER_ITEM = ("ids", "regions", "split", "headers")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,17 @@ class View:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.data.compute(), dtype=dtype)
+
+    def rows(self, index: NDArray[np.int64]) -> View:
+        """Some of the items, not read yet."""
+        own = {
+            k: [v[i] for i in index]
+            for k, v in self.attrs.items()
+            if isinstance(v, list) and len(v) == len(self) and k in _PER_ITEM
+        }
+        together = len(index) > 0 and (np.diff(index) == 1).all()
+        data = self.data[index[0] : index[-1] + 1] if together else self.data[index]
+        return replace(self, data=data, attrs={**self.attrs, **own})
 
     def to_maps(self) -> list[Map]:
         """Physical maps, read into memory."""
@@ -255,6 +268,13 @@ def open_run(path: str | Path) -> Run:
     run = Run(root)
     open_store(run.paths.fields, stage="fields")
     return run
+
+
+def real_views(run: Run) -> tuple[View, View]:
+    """The inverted and the held-out maps of a run, not read yet."""
+    split = np.array(run.fields.attrs["split"])
+    inverted, held_out = (run.fields.rows(np.flatnonzero(split == name)) for name in ("inverted", "held_out"))
+    return inverted, held_out
 
 
 def real_maps(run: Run) -> tuple[list[Map], list[Map]]:

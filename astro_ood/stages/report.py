@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_ood._log import logger
-from astro_ood.api.run import Run, open_run, real_maps
+from astro_ood.api.run import Run, open_run, real_views
 from astro_ood.api.validate import validate
 from astro_ood.config import Config, parse
 from astro_ood.configfile import write_effective
-from astro_ood.maps.channels import unstack
 from astro_ood.stores import open_shards
 from astro_ood.stores.manifest import made_by
 
@@ -20,11 +19,11 @@ from astro_ood.stores.manifest import made_by
 def evaluate(config: Config) -> None:
     """Compare the synthetic maps with the held-out ones; write `scores.csv` and `scores.json`."""
     run = open_run(config.run)
-    real, held_out = real_maps(run)
+    real, held_out = real_views(run)
     scores = validate(
         real,
-        unstack(run.samples.to_maps()),
-        held_out if len(held_out) > 1 else None,
+        run.samples,
+        held_out if held_out.shape[0] * held_out.shape[1] > 1 else None,
         log=run.fields.attrs["stretch"]["kind"] == "log10" if config.validation.log is None else config.validation.log,
         parents=_main_parents(run),
         n_permutations=config.validation.permutations,

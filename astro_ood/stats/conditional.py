@@ -49,13 +49,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from astro_ood.errors import InputError
-from astro_ood.stats._arrays import FloatArray, IntArray
+from astro_ood.stats._arrays import BoolArray, FloatArray, IntArray
 from astro_ood.stats.testing import ENUMERATION_LIMIT, as_values, attainable_p, max_t, partitions
 
 Kind = Literal["mean", "log_sd"]
 POWER = 0.8
 # A resampled group can consist of one map only: its spread is held at this fraction of the variance of the pool.
 _LEAST_VARIANCE = 1e-4
+_ROUNDING = 1e-12
 # Thinned stand-ins for unknown inverted maps, so that no single choice decides.
 THINNINGS = 20
 
@@ -135,6 +136,8 @@ def compare(
     null, between = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]).std(axis=0)
     n_a, n_eff = parts[0][2:]
     difference = summary(samples, np.ones((1, n_s)), kind)[0] - summary(real, np.ones((1, len(real))), kind)[0]
+    idle = _idle(real, samples, null)
+    difference[idle], null[:, idle] = 0.0, 0.0
     # With the observed difference among them the B + 1 differences are exchangeable, and so are their standardised forms.
     p, p_scale, _ = max_t(difference, null, _rms(np.concatenate([null, difference[None]])))
     p_min = attainable_p(n_a, n_eff, len(null))
@@ -154,6 +157,16 @@ def compare(
         n_effective=n_eff,
         n_b=n_s,
     )
+
+
+def _idle(real: FloatArray, samples: FloatArray, null: FloatArray) -> BoolArray:
+    """Columns (K,) that tell nothing: one value in all real maps, and in most samples.
+
+    What occurs in few maps (a void below -2 sd) may occur in none of the real ones, and then in a sample of a perfect generator; no
+    division of the real maps knows that.
+    """
+    constant = np.abs(null).max(axis=0) <= _ROUNDING * np.abs(real).max(axis=0)
+    return np.asarray(constant & (np.mean(np.abs(samples - real[0]) > _ROUNDING * np.abs(real[0]), axis=0) <= 0.5))
 
 
 def summary(values: FloatArray, counts: FloatArray, kind: Kind) -> FloatArray:

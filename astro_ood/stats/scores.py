@@ -94,11 +94,14 @@ class Validation:
         standard deviations of the floor; of distances between sets, of the least likely one, in standard deviations of its null.
     novelty, twins : Novelty
         Nearest neighbours of the samples in pixels, and in scattering coefficients.
+    sets : dict of str to Stack
+        What was compared: ``real`` (the inverted maps), ``held_out``, ``synthetic`` and the baselines.
     """
 
     rows: list[Row]
     novelty: Novelty
     twins: Novelty
+    sets: dict[str, Stack]
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,8 @@ def validate_sets(
             found[name] = _tested(name, maps, measured, design, own)
             rows += _rows_of(name, len(maps), found[name], measured, design)
             progress.advance()
-    return Validation(rows, found["synthetic"].novelty, found["synthetic"].twins)
+    compared = {"real": behind, **({} if held_out is None else {"held_out": reference}), **sets}
+    return Validation(rows, found["synthetic"].novelty, found["synthetic"].twins, compared)
 
 
 def _tested(name: str, maps: Stack, own: Measured, design: _Design, parents: ArrayLike | None) -> _Tests:

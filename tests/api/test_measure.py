@@ -6,6 +6,7 @@ import pytest
 import astro_ood as ao
 from astro_ood.api.run import View
 from astro_ood.maps import gaussian_field
+from astro_ood.stats.features import features
 
 STATISTICS = ["pdf", "moments", "spectrum", "increments", "bispectrum", "excursion", "scattering", "scatter"]
 
@@ -63,3 +64,53 @@ def test_what_cannot_be_measured(x):
         ao.measure(x - 5, log=True)
     with pytest.raises(ao.AstroOodError, match="AOD-IN17"):
         ao.measure(np.full((2, 32, 32), np.nan))
+
+
+def holes(shape, rng):
+    return rng.random(shape) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (8, 32, 32), (8, 3, 32, 32)])
+def test_missing_pixels_of_arrays(x, shape):
+    gone = holes(shape, np.random.default_rng(1))
+    cube = x.reshape(8, 3, 32, 32)
+    of_every_map = np.broadcast_to(gone[:, None] if gone.ndim == 3 else gone, cube.shape)
+    plain = ao.measure(np.where(of_every_map, 1.0, cube).reshape(-1, 32, 32), mask=of_every_map.reshape(-1, 32, 32), log=True)
+    same(ao.measure(np.where(of_every_map, -np.inf, cube), mask=gone, log=True), plain)
+    da = pytest.importorskip("dask.array")
+    same(ao.measure(da.from_array(np.where(of_every_map, np.nan, cube), chunks=(3, 1, 16, 32)), mask=gone, log=True), plain)
+
+
+def test_missing_pixels_that_maps_know(x):
+    rng = np.random.default_rng(2)
+    gone = holes(x.shape, rng)
+    gone[::2] = False
+    cut = np.where(gone, np.nan, x)
+    maps = [ao.Map(m, "K", scale=(2.0, 2.0), mask=hole if hole.any() else None) for m, hole in zip(cut, gone, strict=True)]
+    same(ao.measure(maps), ao.measure(x, mask=gone, unit="K", pixel_scale=(2.0, 2.0)))
+    more = holes((32, 32), rng)
+    same(ao.measure(maps, mask=more), ao.measure(x, mask=gone | more, unit="K", pixel_scale=(2.0, 2.0)))
+    for mask, code in (
+        (more[:16], "IN25"),
+        (np.zeros((7, 32, 32), bool), "IN25"),
+        (more.astype(int), "IN35"),
+        (more | True, "IN18"),
+    ):
+        with pytest.raises(ao.AstroOodError, match=f"AOD-{code}"):
+            ao.measure(x, mask=mask)
+
+
+def test_a_set_on_disk_is_read_in_blocks(x, tmp_path, monkeypatch):
+    stored = pytest.importorskip("zarr").create_array(tmp_path / "maps.zarr", shape=x.shape, chunks=(5, 32, 16), dtype=x.dtype)
+    stored[:] = x
+    plain, sizes = ao.measure(x), []
+
+    def spy(maps, *args, **options):
+        sizes.append(len(maps))
+        return features(maps, *args, **options)
+
+    monkeypatch.setattr("astro_ood.api.measure._BLOCK_BYTES", 6 * x[0].nbytes)
+    monkeypatch.setattr("astro_ood.api.measure.features", spy)
+    same(ao.measure(stored), plain)
+    assert sum(sizes) == 24
+    assert max(sizes) <= 6

@@ -114,3 +114,14 @@ def test_a_planted_difference_of_the_detectable_size_is_found_in_four_of_five(n)
         found.append(compare(other, planted, rng, inverted=again, n_permutations=199).p <= 0.05)
     # 200 trials: 80 % within three standard deviations of 2.8 %
     assert 0.71 < np.mean(found) < 0.89
+
+
+@pytest.mark.parametrize("kind", ["mean", "log_sd"])
+def test_what_no_real_map_has_and_few_samples_have_is_no_difference(kind):
+    rng = np.random.default_rng(7)
+    inverted, held_out = (np.column_stack([draw(12, rng), np.ones(12)]) for _ in range(2))
+    samples = np.column_stack([perfect_generator(inverted[:, :6], 20, rng), np.ones(20)])
+    for count, found in ((0, False), (1, False), (20, True)):
+        samples[:count, 6] = 3.0 + np.arange(count)
+        result = compare(held_out, samples, rng, inverted=inverted, kind=kind, n_permutations=199)
+        assert (result.p <= 0.05) == (result.p_scale[6] <= 0.05) == found, count

@@ -73,8 +73,7 @@ def test_no_statistic_of_a_map_depends_on_what_a_missing_pixel_holds(shared):
     x = rng.lognormal(size=(3, 32, 32))
     gone = rng.random(x.shape[shared:]) < 0.1
     found = [
-        features(np.where(gone, junk, x), (2.0, 1.5), "K", flux=np.where(gone, junk, x), mask=gone)
-        for junk in (0.0, np.nan, 1e200)
+        features(np.where(gone, junk, x), (2.0, 1.5), "K", flux=np.where(gone, junk, x), mask=gone) for junk in (0.0, np.nan, 1e200)
     ]
     whole = features(x, (2.0, 1.5), "K", flux=x)
     for name, feature in found[0].items():
