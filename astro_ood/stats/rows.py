@@ -17,10 +17,11 @@ from astro_ood.stats._arrays import BoolArray, FloatArray
 from astro_ood.stats.conditional import Comparison
 from astro_ood.stats.features import Feature
 from astro_ood.stats.novelty import Novelty
+from astro_ood.stats.reach import Row as Row
+from astro_ood.stats.reach import agreeing, lengths, ranges
 from astro_ood.stats.setresult import WholeComparison
 from astro_ood.stats.testing import ALPHA
 
-Row = dict[str, Any]
 # Fewer real maps on either side never support more than "undecided".
 LEAST_MAPS = 8
 # A difference of so many standard deviations is stated even where no p-value could show it.
@@ -54,7 +55,18 @@ def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adju
     adjusted = np.minimum(1.0, result.p_scale * (p_adjusted / result.p))
     words = [_word(float(p), bool(far), enough) for p, far in zip(adjusted, large, strict=True)]
     numbers = {"value": result.difference, "p": result.p_scale, "p_adjusted": adjusted, "detectable": result.detectable}
-    return [head, *_scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)]
+    own = _scale_rows(statistic, feature.scales, result, numbers, words, feature.units, feature.scale_unit)
+    return [_with_lengths(head, own), *own]
+
+
+def _with_lengths(head: Row, own: list[Row]) -> Row:
+    """Rows of scales with their length, in place, and the row of their statistic with the range that agrees."""
+    found, unit = lengths(head["statistic"], [row["scale"] for row in own], head["scale_unit"])
+    for row, length in zip(own, found, strict=True):
+        row |= {"length": length, "length_unit": unit}
+    widest = agreeing(ranges(own))
+    reach = {} if widest is None else {"agrees_from": widest.longest, "agrees_to": widest.shortest}
+    return head | reach | {"length_unit": unit}
 
 
 def set_rows(
@@ -227,4 +239,5 @@ def _row(statistic: str, scale: str | float | None, *, verdict: str, unit: str, 
     """One row of plain Python values; numbers that are absent or do not exist as None."""
     keys = ("value", "low", "high", "floor", "p", "p_adjusted", "p_min", "detectable")
     plain = {key: float(numbers[key]) if numbers.get(key) is not None and np.isfinite(numbers[key]) else None for key in keys}
-    return {"statistic": statistic, "scale": scale, "scale_unit": scale_unit, **plain, "verdict": verdict, "unit": unit}
+    place = {"scale": scale, "scale_unit": scale_unit, "length": None, "length_unit": "", "agrees_from": None, "agrees_to": None}
+    return {"statistic": statistic, **place, **plain, "verdict": verdict, "unit": unit}

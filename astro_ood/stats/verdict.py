@@ -5,18 +5,20 @@ found anything: with few maps, or with a power that leaves large differences uns
 "No difference detected" is always quoted with the difference that would have been.
 
 Where some kinds of statistics differ and others were tested well and agree, the set is usable for these alone ("limited"). The kinds are what a
-reader wants to use maps for: the values of pixels, the power at each scale, the structures that they form, and the variety of maps.
+reader wants to use maps for: the values of pixels, the power at each scale, the structures that they form, and the variety of maps. Of a
+kind that is measured at several scales the verdict names those that agree (`reach`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import groupby
 from math import exp, log
 from statistics import median
 from typing import Literal
 
+from astro_ood.stats.reach import SCALED, TOLERANCE, Range, agreeing, length, ranges
 from astro_ood.stats.rows import LEAST_MAPS, Row, attainable, by_test
 from astro_ood.stats.testing import ALPHA
 
@@ -25,7 +27,7 @@ _NAMES = {
     "spectrum": "power spectrum",
     "pdf": "pixel distribution",
     "moments": "moments of the pixel values",
-    "increments": "increments and gradients",
+    "increments": "structure functions and gradients",
     "bispectrum": "bispectrum",
     "excursion": "excursion sets (Minkowski functionals, peaks, voids)",
     "scattering": "wavelet scattering",
@@ -41,10 +43,18 @@ _VARIETY = "the variety of maps"
 _KINDS = {
     "one-point statistics": ("pdf", "moments"),
     "two-point statistics": ("spectrum",),
-    "structure (increments, phases, shapes)": ("increments", "bispectrum", "excursion", "scattering"),
+    "structure functions and gradients": ("increments",),
+    "the bispectrum": ("bispectrum",),
+    "wavelet scattering": ("scattering",),
+    # threads and blobs of the same area and outline differ in how the scales hang together
+    "filament morphology (Minkowski functionals, peaks, scattering)": ("excursion", "scattering"),
     "the morphology of galaxies": ("morphology",),
     _VARIETY: ("scatter", "correlation", "novelty_scattering"),
 }
+_SAID = {"agrees": "agreement", "differs": "difference", "undecided": "too few maps to tell"}
+_FAILING = ("different", "copies")
+# Lengths that differ by less are said as one, the longer
+_ALIKE = 1.5
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Verdict:
         return self.headline
 
 
-def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5) -> Verdict:
+def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = TOLERANCE) -> Verdict:
     """Put the scores of one set into words.
 
     Parameters
@@ -69,7 +79,8 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5
     name : str
         Set to judge.
     tolerance : float
-        Largest factor in P(k) that one comparison of five may miss (median over scales) for a set that is called usable.
+        Largest factor in P(k) that one comparison of five may miss: in the median over scales for a set that is called usable, and at
+        each scale that is called so.
 
     Returns
     -------
@@ -86,22 +97,27 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = 2.5
     hidden = _hidden_factor(own)
     # where no map is held out, there is one test less, and one claim less
     weak = any(row["verdict"] == "undecided" for row in heads.values() if row["p"] is not None) or hidden > tolerance
+    uses = _uses(own, heads, tolerance)
     details = failures if copying else failures[1:]
-    sentences = [_setting(own[0]), *(_sentence(line) for line in details), *_passed(heads), *_power(own, heads, hidden)]
+    sentences = [_setting(own[0]), *(_sentence(line) for line in details), *_passed(heads), *_by_scale(own, heads, tolerance)]
+    sentences += _power(own, heads, hidden)
     if not copying:
         sentences.append(_novelty(heads))
     sentences += _baselines(rows, name)
     if copying:
         return Verdict(_copies(heads), sentences, "copies")
     if failures:
-        also = f"; also in the {_listed([_NAMES[s] for s in failed[1:]])}" if failed[1:] else ""
-        good = [] if "novelty_nn" in failed else _good_for(own, heads, power_tested=hidden <= tolerance)
-        if good:
-            return Verdict(f"usable for {_listed(good)} only: {failures[0]}{also}", sentences, "limited")
-        return Verdict(failures[0] + also, sentences, "fails")
+        if uses.worthwhile and "novelty_nn" not in failed:
+            also = [_NAMES[s] for s in failed[1:] if not any(s in statistics for statistics in _KINDS.values())]
+            return Verdict(f"usable {uses}: {failures[0]}{_also(also)}", sentences, "limited")
+        return Verdict(failures[0] + _also([_NAMES[s] for s in failed[1:]]), sentences, "fails")
     if weak:
         return Verdict(_undecided(own, heads, hidden), sentences, "undecided")
-    return Verdict(_usable(own, heads, hidden), sentences, "usable")
+    return Verdict(_usable(own, uses, hidden), sentences, "usable")
+
+
+def _also(names: list[str]) -> str:
+    return f"; also in the {_listed(names)}" if names else ""
 
 
 def _sentence(line: str) -> str:
@@ -182,24 +198,81 @@ def _by_size(head: Row) -> str:
     return "" if head["p_adjusted"] <= ALPHA else f" (by its size; the p-value, {_p(head)}, could not show it)"
 
 
-def _good_for(own: list[Row], heads: dict[str, Row], *, power_tested: bool) -> list[str]:
-    """Kinds of statistics that could have shown a difference and did not; of the power spectrum, from which scale upwards."""
-    good = []
+@dataclass(frozen=True)
+class _Uses:
+    """Kinds of statistics that a set may be used for: all, over which range, and those for which it may not, or perhaps not."""
+
+    plain: list[str]
+    scaled: dict[str, Range]
+    wrong: list[str]
+    open: list[str]
+
+    @property
+    def worthwhile(self) -> bool:
+        """Maps that are right in nothing else are of no use for varying as real ones do, nor for phases at a few scales."""
+        enough = [kind for kind, found in self.scaled.items() if found.first and (found.last or kind == "two-point statistics")]
+        return bool(set(self.plain) - {_VARIETY} or enough)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.wrong or self.open) and all(found.first and found.last for found in self.scaled.values())
+
+    def __str__(self) -> str:
+        parts = [f"for {_listed(self.plain)}"] if self.plain else []
+        parts += [f"{where} for {_listed(kinds)}" for where, kinds in _grouped(self.scaled).items()]
+        text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + ", and " + parts[-1]
+        text += f"; not for {_listed(self.wrong)}" if self.wrong else ""
+        return text + (f"; undecided for {_listed(self.open)}" if self.open else "")
+
+
+def _uses(own: list[Row], heads: dict[str, Row], tolerance: float) -> _Uses:
+    """Kinds of statistics that could have shown a difference and did not; where it depends on the scale, over which scales."""
+    found = _Uses([], {}, [], [])
     for kind, statistics in _KINDS.items():
-        measured = [s for s in statistics if s in heads]
-        if not measured or (kind == "two-point statistics" and not power_tested):
-            continue
-        if all(heads[s]["verdict"] in ("no difference detected", "novel") for s in measured):
-            good.append(kind)
-        elif kind == "two-point statistics" and heads["spectrum"]["verdict"] == "different":
-            scales = sorted(
-                (r for r in own if r["statistic"] == "spectrum" and r["scale"] is not None), key=lambda r: float(r["scale"])
-            )
-            agreeing = list(takewhile(lambda r: r["verdict"] == "no difference detected", scales))
-            if agreeing:
-                good.append(f"two-point statistics down to {_length(agreeing[-1])}")
-    # maps that are right in nothing else are of no use for varying as real ones do
-    return good if good != [_VARIETY] else []
+        measured = [heads[s]["verdict"] for s in statistics if s in heads]
+        widest = agreeing(_ranges(own, statistics[0], tolerance)) if statistics[0] in SCALED else None
+        if widest is not None:
+            found.scaled[kind] = widest
+        elif any(word in _FAILING for word in measured):
+            found.wrong.append(kind)
+        elif statistics[0] not in SCALED and measured and all(word in ("no difference detected", "novel") for word in measured):
+            found.plain.append(kind)
+        elif measured:
+            found.open.append(kind)
+    return found
+
+
+def _ranges(own: list[Row], statistic: str, tolerance: float) -> list[Range]:
+    return ranges([row for row in own if row["statistic"] == statistic and row["scale"] is not None], tolerance)
+
+
+def _grouped(scaled: dict[str, Range]) -> dict[str, list[str]]:
+    """Kinds by the words for their range; of nearly the same shortest length, that of the one that reaches less far."""
+    groups: dict[str, list[str]] = {}
+    for kind in (k for k, r in scaled.items() if r.first and r.last):
+        groups.setdefault("at all scales", []).append(kind)
+    reaching = sorted((k for k, r in scaled.items() if r.first and not r.last), key=lambda k: scaled[k].shortest)
+    while reaching:
+        near = [k for k in reaching if scaled[k].shortest <= _ALIKE * scaled[reaching[0]].shortest]
+        far = scaled[near[-1]]
+        groups[f"down to {length(far.shortest, far.unit)}"] = [k for k in scaled if k in near]
+        reaching = reaching[len(near) :]
+    for kind, found in scaled.items():
+        if not found.first:
+            groups.setdefault(found.where, []).append(kind)
+    return groups
+
+
+def _by_scale(own: list[Row], heads: dict[str, Row], tolerance: float) -> list[str]:
+    """What is true where, of every statistic of which not the same is true at all scales."""
+    sentences = []
+    for statistic in (s for s in SCALED if s in heads):
+        found = _ranges(own, statistic, tolerance)
+        if len(found) > 1 or (found and found[0].word == "undecided" and heads[statistic]["verdict"] != "undecided"):
+            parts = ", ".join(f"{_SAID[r.word]} {r.where}" for r in found)
+            sentences.append(_sentence(f"{_NAMES[statistic]} by scale: {parts}"))
+    return sentences
 
 
 def _passed(heads: dict[str, Row]) -> list[str]:
@@ -210,7 +283,7 @@ def _passed(heads: dict[str, Row]) -> list[str]:
 def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
     row = own[0]
     few = min(row["n_real"], row["n_inverted"])
-    sentences = [f"D{_hidden(hidden)[1:]} could have been missed; {_no_p_below(heads)} with these numbers of maps."]
+    sentences = [f"D{_hidden(hidden)[1:]} could have been missed; {_no_p_below(heads)} with these numbers of maps and regions."]
     if few < LEAST_MAPS:
         sentences.append(f"With fewer than {LEAST_MAPS} real maps on either side (here {few}) no set is called usable.")
     return sentences
@@ -221,7 +294,7 @@ def _undecided(own: list[Row], heads: dict[str, Row], hidden: float) -> str:
     groups = f"{row['n_real']} held-out and {row['n_inverted']} inverted maps" if row["held_out"] else f"{row['n_real']} real maps"
     short = tests * least > ALPHA or min(row["n_real"], row["n_inverted"]) < LEAST_MAPS
     no_p = f" {_no_p_below(heads)}, and" if short else ""
-    return f"undecided: with {groups}{no_p} {_hidden(hidden)} could have been missed"
+    return f"undecided: no difference detected, but with {groups}{no_p} {_hidden(hidden)} could have been missed"
 
 
 def _no_p_below(heads: dict[str, Row]) -> str:
@@ -229,15 +302,14 @@ def _no_p_below(heads: dict[str, Row]) -> str:
     return f"no p below {by_test(least, most, '{:.2g}'.format)} can occur"
 
 
-def _usable(own: list[Row], heads: dict[str, Row], hidden: float) -> str:
-    smallest = max(
-        (row for row in own if row["statistic"] == "spectrum" and row["scale"] is not None), key=lambda row: float(row["scale"])
-    )
+def _usable(own: list[Row], uses: _Uses, hidden: float) -> str:
     against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
-    return (
-        f"usable down to {_length(smallest)}, for {_listed(_good_for(own, heads, power_tested=True))}: no difference from {against} detected;"
-        f" {_hidden(hidden)} could have been missed"
-    )
+    if uses.whole:
+        spectrum = uses.scaled["two-point statistics"]
+        where = f"down to {length(spectrum.shortest, spectrum.unit)}, for {_listed([k for k in _KINDS if k in (*uses.plain, *uses.scaled)])}"
+    else:
+        where = str(uses)
+    return f"usable {where}: no difference from {against} detected; {_hidden(hidden)} could have been missed"
 
 
 def _copies(heads: dict[str, Row]) -> str:
@@ -293,7 +365,7 @@ def _times(row: Row) -> str:
 
 
 def _length(row: Row) -> str:
-    return f"{1 / row['scale']:.3g} {row['scale_unit'].removeprefix('cycles/')}"
+    return length(row["length"], row["length_unit"])
 
 
 def _p(row: Row) -> str:

@@ -42,7 +42,9 @@ def test_enough_other_real_maps_are_usable():
     words, result = score(patches(NH, "cm-2", 16), patches(NH, "cm-2", 16)[2])
     assert set(words.values()) <= {"no difference detected", "novel"}
     assert result.status == "usable"
-    assert result.headline.startswith("usable down to 124 arcmin, for one-point statistics, two-point statistics, structure")
+    assert result.headline.startswith(
+        "usable down to 124 arcmin, for one-point statistics, two-point statistics, structure functions"
+    )
 
 
 def test_smoothed_small_scales(sky):
@@ -66,7 +68,7 @@ def test_random_phases(sky):
     assert words["pdf"] == words["moments"] == "no difference detected"
     assert result.status == "limited"
     assert result.headline.startswith("usable for one-point statistics")
-    assert "wavelet scattering" in result.headline
+    assert "not for wavelet scattering and filament morphology" in result.headline
 
 
 def test_gaussian_fields(sky):
@@ -85,4 +87,5 @@ def test_another_survey(sky):
     words, result = score(sky, other)
     assert words["increments"] == words["scattering"] == "different"
     assert result.status == "limited"
-    assert "fails in the increments and gradients" in result.headline
+    assert "fails in the structure functions and gradients" in result.headline
+    assert "not for wavelet scattering and filament morphology" in result.headline
