@@ -14,7 +14,7 @@ from astro_ood._random import stream
 from astro_ood.latents.diagnostics.gaussianity import compute_gaussianity
 from astro_ood.latents.diagnostics.smooth_areas import compute_smooth_areas
 from astro_ood.latents.diagnostics.spectrum import compute_spectrum
-from astro_ood.study.material import PUBLISHED, Material
+from astro_ood.study.material import Material
 from astro_ood.study.table import Row, bootstrap
 
 SURROGATES = 39
@@ -42,8 +42,7 @@ def run(cell: Material) -> Iterator[Row]:
 
 def forward(cell: Material, clean: NDArray[np.float32], time: float) -> NDArray[np.float64]:
     """Maps noised at random to a time: what a forward process makes of them."""
-    t = cell.model.schedule.equivalent_time(time, PUBLISHED)
-    alpha, sigma = float(cell.model.schedule.alpha(t)), float(cell.model.schedule.sigma(t))
+    alpha, sigma = cell.amplitudes(time)
     return np.asarray(alpha * clean + sigma * stream(cell.seed, "forward").standard_normal(clean.shape))
 
 
@@ -63,7 +62,7 @@ def _gaussian(cell: Material, case: str, time: float, z: NDArray[np.floating]) -
 
 def _colour(cell: Material, case: str, time: float, z: NDArray[np.floating]) -> Iterator[Row]:
     found = compute_spectrum(z, seed=cell.seed)
-    noise = float(np.asarray(cell.model.schedule.sigma(cell.model.schedule.equivalent_time(time, PUBLISHED)))) ** 2
+    noise = cell.amplitudes(time)[1] ** 2
     for name, ring in (("power at the largest scales", 0), ("power at the smallest scales", -1)):
         yield cell.row("E2", case, name, bootstrap(found.power[:, ring] / noise, np.mean, cell.seed), x=time, n=len(z))
     yield cell.row("E2", case, "lag-1 correlation", bootstrap(found.lag_1, np.mean, cell.seed), x=time, n=len(z))

@@ -9,16 +9,15 @@ from collections.abc import Iterator
 
 from astro_ood.latents.diagnostics.prediction import compare_with_forward
 from astro_ood.study.e02_gaussianity import forward
-from astro_ood.study.material import PUBLISHED, Material
+from astro_ood.study.material import Material
 from astro_ood.study.table import Row, scaled
 
 
 def run(cell: Material) -> Iterator[Row]:
     """Norm of the centre and spread against the time, inverted and forward-diffused, with what the lemma allows."""
     clean = cell.frame.to_network(cell.all_maps)
-    schedule = cell.model.schedule
     inverted = {time: latents.all for time, latents in cell.latents.items()}
-    alpha = {time: float(schedule.alpha(schedule.equivalent_time(time, PUBLISHED))) for time in inverted}
+    alpha = {time: cell.amplitudes(time)[0] for time in inverted}
     diffused = {time: forward(cell, clean, time) for time in inverted}
     found = compare_with_forward(inverted, diffused, maps=clean, alpha=alpha)
     n, d = len(clean), clean[0].size

@@ -89,6 +89,11 @@ class Material:
         """Inverted and held-out maps (N, 1, H, W)."""
         return np.concatenate([self.maps.inverted, self.maps.held_out])
 
+    def amplitudes(self, time: float) -> tuple[float, float]:
+        """alpha and sigma at a time of the published schedule."""
+        t = self.model.schedule.equivalent_time(time, PUBLISHED)
+        return float(self.model.schedule.alpha(t)), float(self.model.schedule.sigma(t))
+
     def preset(self, time: float | None = None, n_steps: int | None = None, solver: str | None = None) -> Preset:
         """How maps are inverted and decoded: to a time of the published schedule, by default the study's."""
         t = self.model.schedule.equivalent_time(self.effort.t_0 if time is None else time, PUBLISHED)

@@ -16,6 +16,7 @@ from astro_ood._random import stream
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.guidance import Guidance, Targets, move
 from astro_ood.latents import prior, proposal
+from astro_ood.latents.proposal import Start
 from astro_ood.stats.surrogates import augment, iaaft
 from astro_ood.stats.surrogates import gaussian as gaussian_surrogates
 from astro_ood.stats.synthesis import synthesise
@@ -35,7 +36,8 @@ def new_latents(cell: Material, kind: str, time: float, n: int) -> Field:
     z = cell.latents[time].inverted.astype(np.float64)
     drawn = kind in prior.PRIORS
     fitted = prior.fit(z, kind) if drawn else prior.fit(z, "spectral") if kind in proposal.FROM_PRIOR else None
-    make = proposal.maker("gaussian" if drawn else kind, z, fitted, cell.seed, 3)
+    start = Start(cell.frame.to_network(cell.maps.inverted), *cell.amplitudes(time)) if kind == "forward" else None
+    make = proposal.maker("gaussian" if drawn else kind, z, fitted, cell.seed, 3, start=start)
     return make(0, n).z.astype(np.float32)
 
 
@@ -86,14 +88,16 @@ def recipes(cell: Material) -> dict[str, Make]:
     made: dict[str, Make] = {REFERENCE: lambda: cell.maps.inverted}
     for kind in (*prior.PRIORS, *SEEDED):
         made[kind] = partial(decoded, cell, kind)
-    for kind in ("spectral", "lol", "parent"):
+    for kind in ("spectral", "lol", "parent", "forward"):
         made[f"{kind}, t {early:g}"] = partial(decoded, cell, kind, early)
+    for kind in ("spectral", "lol", "parent"):
         made[f"{kind}, eta 0.3"] = partial(decoded, cell, kind, eta=0.3)
     for kind in GUIDED:
         made[f"{kind}, guided"] = partial(decoded, cell, kind, how=guidance(cell))
     made["lol, guided, draw"] = partial(decoded, cell, "lol", how=guidance(cell, aim="draw"))
     made["lol, guided at the end"] = partial(decoded, cell, "lol", how=guidance(cell, at_the_end=True))
-    made[f"lol, t {early:g}, guided"] = partial(decoded, cell, "lol", early, how=guidance(cell, early))
+    for kind in ("lol", "forward"):
+        made[f"{kind}, t {early:g}, guided"] = partial(decoded, cell, kind, early, how=guidance(cell, early))
     made["no network"] = partial(without_network, cell)
     made["scattering synthesis"] = partial(surrogates, cell, lambda x, n, rng: synthesise(x, n, rng)[0], "synthesis")
     made["IAAFT"] = partial(surrogates, cell, lambda x, n, rng: iaaft(x, n, rng)[0], "iaaft")

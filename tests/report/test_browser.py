@@ -1,5 +1,7 @@
 """The page as a reader sees it."""
 
+from itertools import pairwise
+
 import pytest
 from browser import BINARY, CONTRAST, Browser, paper
 from report_fixture import make
@@ -191,7 +193,7 @@ def test_structure_that_a_screen_reader_walks_by(browser, path):
     # one title of the page, and no level of headings is left out
     levels = browser.js("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => Number(e.tagName[1]))")
     assert levels.count(1) == 1
-    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b - a <= 1 for a, b in pairwise(levels))
     assert browser.js("document.documentElement.lang") == "en"
     ids = browser.js("[...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))

@@ -71,10 +71,8 @@ def test_latents_are_those_of_the_maps(study):
     z = material.latents[700.0]
     back = material.decode(z.held_out)
     assert np.sqrt(np.mean((back - material.maps.held_out) ** 2)) < 0.3 * material.maps.held_out.std()
-    # latents on the way are nearer to the maps
-    early = material.latents[300.0].inverted
-    near, far = (np.corrcoef(v.ravel(), material.maps.inverted.ravel())[0, 1] for v in (early, z.inverted))
-    assert near > far + 0.05
+    # on the way there is less noise yet
+    assert material.latents[300.0].all.std() < 0.9 < z.all.std() < 1.1
 
 
 def test_own_samples_are_divided(study):
