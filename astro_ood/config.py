@@ -200,6 +200,11 @@ class Decoding(Section):
         None,
         description="Move maps towards statistics of the inverted ones; {} takes the defaults of docs/guidance.md, none: do not",
     )
+    transfer: bool = Field(
+        False,
+        description="Filter decoded maps by one gain for each scale, from the first 24 samples to the inverted maps; every shard decodes "
+        "these 24; the spectrum is then no evidence (docs/trajectories.md)",
+    )
     shards: int = Field(2, ge=1, le=2000, description="Jobs that the decoding is divided into")
 
 

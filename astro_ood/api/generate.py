@@ -26,6 +26,7 @@ from astro_ood.maps import FieldBatch, Map, Stretch
 from astro_ood.maps.channels import crop, stack
 from astro_ood.maps.inspection import suggest_stretch
 from astro_ood.maps.stretch import Kind
+from astro_ood.stats.transfer import Transfer
 
 LARGEST = 3.0
 Fields = FieldBatch | Sequence[Map] | NDArray[Any]
@@ -324,6 +325,7 @@ def decode(
     items: NDArray[np.int64] | None = None,
     guidance: Guidance | None = None,
     inverted: Fields | None = None,
+    transfer: Transfer | None = None,
     label: str = "decode",
 ) -> FieldBatch:
     """Decode latents into maps.
@@ -348,6 +350,8 @@ def decode(
         Move the maps towards the statistics of the inverted ones on the way.
     inverted : FieldBatch, list of Map, or ndarray (N, C, H, W) in [-1, 1]
         The maps that were inverted, which `guidance` needs; those of which `latents` are left out as not usable may be among them.
+    transfer : Transfer, optional
+        Filter of the decoded maps, fitted by `astro_ood.stats.transfer.fit_transfer` to the inverted ones.
     label : str
         Name in the progress line.
 
@@ -374,6 +378,7 @@ def decode(
         micro_batch=origin.micro_batch,
         label=label,
     )
+    x = x if transfer is None else transfer(x).astype(np.float32)
     numbers = np.arange(len(x)) if items is None else items
     ids = tuple(latents.ids) if isinstance(latents, Latents) else tuple(f"synth-{i:05d}" for i in numbers)
     return FieldBatch(

@@ -216,6 +216,11 @@ def proposals(report: ReportData, cite: Citations) -> list[str]:
             f"On the way the network's estimates of the clean map were moved towards {steered} of the inverted maps, and so were the decoded "
             "maps: agreement in these is no evidence."
         )
+    if setting(report, "decoding", "transfer") is True:
+        said.append(
+            "The decoded maps were filtered by one gain for each wavenumber, which gives samples the mean log-spectrum of the inverted maps: "
+            "agreement in the mean spectrum is no evidence. The gains are recorded with the samples and can be taken back."
+        )
     return said
 
 

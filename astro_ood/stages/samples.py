@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,14 @@ from astro_ood.stages.common import (
 )
 from astro_ood.stages.latents import normalised
 from astro_ood.stages.prior import StoredLatents, criteria_of, stored_latents
-from astro_ood.stores import ArraySpec, RunPaths, StoreWriter, Variable, complete_shards, open_store
+from astro_ood.stats.transfer import Transfer, fit_transfer
+from astro_ood.stores import ArraySpec, RunPaths, Store, StoreWriter, Variable, complete_shards, open_store
+
+if TYPE_CHECKING:
+    from astro_ood.diffusion.presets import Preset
+
+# samples that a transfer function is fitted to
+CALIBRATING = 24
 
 
 def propose(config: Config, *, overwrite: bool = False) -> None:
@@ -108,8 +116,15 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
         "field": ArraySpec((len(items), *origin.frame.shape), origin.stretch.dtype, MAP_DIMS, origin.unit),
         "channel_spread": ArraySpec((len(items),), np.float64, ("item",)),
     }
-    fields = [paths.fields] if settings.guidance else []
+    fields = [paths.fields] if settings.guidance or settings.transfer else []
     parts = list(blocks(items, batches.size))
+    way: dict[str, Any] = {
+        "frame": origin.frame,
+        "eta": settings.eta,
+        "seed": config.seed,
+        "guided": _targets(config, paths, origin, model),
+    }
+    transfer = _transfer(paths, store, model, chosen, batches, way) if settings.transfer else None
     kept: list[int] = []
     with (
         share_in_network(f"decode shard {shard}", model),
@@ -129,17 +144,15 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
             model,
             latents,
             chosen,
-            frame=origin.frame,
             total=len(items),
-            eta=settings.eta,
-            seed=config.seed,
-            guided=_targets(config, paths, origin, model),
             micro_batch=batches,
             label=f"decode shard {shard}",
+            **way,
         )
         for block, (x, spread) in zip(parts, found, strict=True):
             good = finite_items(x)
-            writer.write("field", len(kept), origin.stretch.inverse(x[good]).astype(origin.stretch.dtype))
+            made = x[good] if transfer is None else transfer(x[good]).astype(np.float32)
+            writer.write("field", len(kept), origin.stretch.inverse(made).astype(origin.stretch.dtype))
             writer.write("channel_spread", len(kept), spread[good])
             kept.extend(int(i) for i in block[good])
         writer.finish(
@@ -156,6 +169,7 @@ def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:
                 "parent_ids": attrs["parent_ids"],
                 "proposal": attrs["kind"],
                 "eta": settings.eta,
+                "transfer": None if transfer is None else transfer.to_dict(),
                 "micro_batch_used": batches.size,
             },
         )
@@ -171,3 +185,16 @@ def _targets(config: Config, paths: RunPaths, origin: Origin, model: Denoiser) -
     how = wanted.model_dump() | {"statistics": tuple(wanted.statistics)}
     how["t_from"] = origin.t_0 if wanted.t_from is None else wanted.t_from
     return Targets(normalised(fields, inverted), Guidance(**how), config.seed, model.device)
+
+
+def _transfer(paths: RunPaths, store: Store, model: Denoiser, chosen: Preset, batches: MicroBatch, way: dict[str, Any]) -> Transfer:
+    """Transfer function from the first samples to the inverted maps: the same in every shard, which therefore decodes them too."""
+    fields = open_store(paths.fields, stage="fields")
+    inverted = np.flatnonzero(np.array(fields.attrs["split"]) == "inverted")
+    parts = list(blocks(np.arange(min(CALIBRATING, len(store.attrs["ids"]))), batches.size))
+    latents = ((store.load("z", block), block) for block in parts)
+    found = decode_blocks(
+        model, latents, chosen, total=sum(map(len, parts)), micro_batch=batches, label="decode for the transfer function", **way
+    )
+    samples = np.concatenate([x[finite_items(x)] for x, _ in found])
+    return fit_transfer(normalised(fields, inverted), samples)

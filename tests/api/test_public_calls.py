@@ -149,8 +149,10 @@ def test_a_forward_start_stands_and_is_decoded_at_its_time(latents, model):
     near = ao.sample(latents, 4, seed=3, proposal="forward", t=30, model=model, criteria="none")
     far = [np.abs(ao.decode(x, model).x - latents.reconstruction[x.parents[:, 0]]).mean() for x in (near, found)]
     assert far[0] < far[1] < 1
-    # at the time of the latents, bands hold
-    assert ao.sample(latents, 2, proposal="forward", model=model, false_reject=1e-6).origin == latents.origin
+    assert ao.sample(latents, 2, proposal="forward", model=model, criteria="none").origin == latents.origin
+    # at the time of the latents bands hold, and tell white noise from latents
+    with pytest.raises(ao.AstroOodError, match=r"RN13 .* the proposal forward cannot meet these bands, because of distance"):
+        ao.sample(latents, 2, proposal="forward", model=model, budget=8)
 
 
 def test_a_forward_start_needs_its_network_and_its_bands(latents, model):

@@ -146,7 +146,7 @@ def test_wrong_number_of_parents(z, k):
 
 
 def test_refusals(z):
-    with pytest.raises(ConfigError, match=r"CF12.*gaussian, shell, parent, lerp, slerp, norm_path, lol, bands, low_high"):
+    with pytest.raises(ConfigError, match=r"CF12.*gaussian, shell, parent, forward, lerp, slerp, norm_path, lol, bands, low_high"):
         maker("magic", z, None, 0)
     for kind in FROM_PRIOR:
         with pytest.raises(RunError, match="RN12"):

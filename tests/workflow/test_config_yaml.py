@@ -51,6 +51,7 @@ configs = st.builds(
     decoding=st.builds(
         Decoding,
         eta=st.floats(0, 1),
+        transfer=st.booleans(),
         guidance=st.none()
         | st.builds(Guidance, t_from=st.none() | st.floats(0, 1e6), aim=st.sampled_from(["parent", "draw", "mean"])),
     ),

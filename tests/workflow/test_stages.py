@@ -11,8 +11,9 @@ from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversi
 from astro_ood.diffusion.hub import open_model
 from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
 from astro_ood.latents import criteria
-from astro_ood.maps import gaussian_field
+from astro_ood.maps import Stretch, gaussian_field
 from astro_ood.stages import prior as prior_stage
+from astro_ood.stats.transfer import Transfer
 from astro_ood.stores import ShardedStore, open_shards, open_store
 
 N = 8
@@ -235,3 +236,19 @@ def test_guided_maps_have_the_statistics_of_inverted_ones_in_any_division(files,
     store = open_shards(found["guided"].root / "samples", "samples").shards[0]
     assert store.manifest.settings["decoding"]["guidance"]["aim"] == "parent"
     assert set(store.manifest.inputs) == {"proposals", "fields"}
+
+
+def test_a_transfer_function_is_one_for_all_shards_and_can_be_taken_back(files, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for name, shards, transfer in (("plain", 1, False), ("filtered", 1, True), ("divided", 2, True)):
+        config = make(name, files, network, decoding=Decoding(shards=shards, transfer=transfer), criteria=Criteria(kind="none"))
+        config = config.model_copy(update={"model": config.model.model_copy(update={"micro_batch": 1})})
+        found[name] = run(config)
+    np.testing.assert_array_equal(*(np.asarray(found[name].samples) for name in ("filtered", "divided")))
+    store = open_shards(found["filtered"].root / "samples", "samples").shards[0]
+    gains, stretch = Transfer.from_dict(store.attrs["transfer"]), Stretch.from_dict(store.attrs["stretch"])
+    assert np.abs(np.log(gains.gain)).max() > 0.1
+    plain, filtered = (stretch.forward(np.asarray(found[name].samples)) for name in ("plain", "filtered"))
+    np.testing.assert_allclose(gains.inverse()(filtered), plain, atol=2e-4)
+    assert open_shards(found["plain"].root / "samples", "samples").shards[0].attrs["transfer"] is None
