@@ -95,7 +95,7 @@ def fit_transfer(real: ArrayLike, decoded: ArrayLike, *, paired: bool = False) -
     if x.shape[1:] != y.shape[1:] or (paired and len(x) != len(y)):
         raise InputError("IN32", "transfer", f"real maps {x.shape}, decoded ones {y.shape}", "give maps of one shape")
     band, k = bands(*x.shape[2:])
-    ln = [_ln_power(maps, band) for maps in (x, y)]
+    ln = [ln_band_power(maps, band) for maps in (x, y)]
     if paired:
         square = (ln[0] - ln[1]).var(axis=0, ddof=1) / len(x)
     else:
@@ -120,7 +120,7 @@ def bands(h: int, w: int) -> tuple[IntArray, FloatArray]:
     return np.append(-1, band).reshape(h, w).astype(np.int64), centre
 
 
-def _ln_power(x: FloatArray, band: IntArray) -> FloatArray:
+def ln_band_power(x: FloatArray, band: IntArray) -> FloatArray:
     """Log mean power of maps (N, C, H, W) in bands, shape (N, C, B)."""
     members = np.bincount(band.ravel() + 1)[1:]
     power = (_cosine(x) ** 2).reshape(-1, band.size)
