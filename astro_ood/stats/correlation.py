@@ -14,6 +14,10 @@ second group. One p for all groups, that of the largest excess of D over its mea
 eight groups cannot stand Holm's correction). D is positive for perfect samples as well: by noise it is up to
 sqrt(1/n_a + 1/n_i + 1/n_s). The floor is its mean between two sets of real maps.
 
+**Interval.** Bootstrap of units of the real maps and of parents (the nearest inverted maps, where none are given). Drawing again adds noise to D^2,
+so its mean excess over D^2 is taken off: the interval is for the value expected at these sizes, as the floor and the null are. Nominal 95 %
+intervals cover it in 94 to 100 % of 200 trials (eight features in three statistics, 12 / 48 / 12 to 24 / 96 / 96; `benchmarks/calibration.py intervals`).
+
 Rejections at nominal 5 %, in per cent (all columns of `features`, of 1,500 skewed random fields of 32 x 32, 199 divisions). Perfect generators, 200 trials, +-1.5:
 *resampled* parents, pairs of parents (0.95 of one, 0.3 of another; *pairs*), mixtures of three parents (*mixed*), and resampled ones of which only `n_effective` is
 known (*unknown*, lenient); the range is over single groups. Planted, 40 trials, all groups together: the columns of a resampled set shuffled, so that no correlation is
@@ -42,9 +46,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
 
 from astro_ood.errors import InputError
-from astro_ood.stats._arrays import FloatArray
+from astro_ood.stats._arrays import FloatArray, IntArray
 from astro_ood.stats.conditional import divide, maps_behind
 from astro_ood.stats.setresult import WholeComparison
 from astro_ood.stats.testing import attainable_p, max_t, partitions
@@ -66,6 +71,7 @@ def compare_correlations(
     units_real: ArrayLike | None = None,
     units_inverted: ArrayLike | None = None,
     n_permutations: int = 999,
+    n_bootstrap: int = 199,
 ) -> WholeComparison:
     """Compare the correlations between statistics over the maps of two sets.
 
@@ -79,8 +85,8 @@ def compare_correlations(
         Number of independent maps behind the samples, where `inverted` is not given; by default all samples count as independent.
     units_real, units_inverted : array_like, optional
         Regions of the real maps, exchanged as a whole.
-    n_permutations : int
-        Least number of null divisions.
+    n_permutations, n_bootstrap : int
+        Least number of null divisions; bootstrap samples.
 
     Returns
     -------
@@ -97,7 +103,8 @@ def compare_correlations(
     x, y = _joined(real), _joined(samples)
     if min(len(x), len(y)) < 2:
         raise InputError("IN40", "correlations", f"{len(x)} real maps and {len(y)} samples", "give at least two of each")
-    behind = maps_behind(y, None if inverted is None else _joined(inverted), n_effective, n_permutations, rng)
+    third = None if inverted is None else _joined(inverted)
+    behind = maps_behind(y, third, n_effective, n_permutations, rng)
     draws, between = [], []
     for other in behind.sets:
         pool = np.concatenate([x, other])
@@ -111,12 +118,12 @@ def compare_correlations(
     p_any, p_adjusted, bar = _highest(value, null)
     p_min = attainable_p(parts.n_a, parts.n_b, len(null))
     p = (np.count_nonzero(null >= value * (1 - _TIE), axis=0) + 1) / (len(null) + 1)
-    unknown = np.full(len(pairs.names), np.nan)
+    low, high = _interval(pairs, x, y, _families(y, third, units_inverted, parts.n_b), units_real, value, n_bootstrap, rng)
     return WholeComparison(
         statistics=pairs.names,
         value=value,
-        low=unknown,
-        high=unknown,
+        low=low,
+        high=high,
         floor=np.concatenate(between).mean(axis=0),
         null=null.mean(axis=0),
         null_sd=null.std(axis=0),
@@ -128,6 +135,39 @@ def compare_correlations(
         n_real=parts.n_a,
         n_effective=parts.n_b,
     )
+
+
+def _families(y: FloatArray, inverted: FloatArray | None, units: ArrayLike | None, n: int) -> tuple[IntArray, int]:
+    """Which samples (M,) are drawn together, and how many of these families are drawn: `n` single ones where parents are not known."""
+    if inverted is None:
+        return np.arange(len(y)), n
+    sd = inverted.std(axis=0)
+    nearest = np.argmin(cdist(*(v / np.where(sd > 0, sd, 1.0) for v in (y, inverted))), axis=1)
+    family = np.unique(nearest if units is None else np.asarray(units)[nearest], return_inverse=True)[1]
+    return family, int(family.max()) + 1
+
+
+def _interval(
+    pairs: Pairs,
+    x: FloatArray,
+    y: FloatArray,
+    families: tuple[IntArray, int],
+    units_real: ArrayLike | None,
+    value: FloatArray,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """95 % interval (S,) of the distances that are expected at these sizes."""
+    real = np.arange(len(x)) if units_real is None else np.unique(np.asarray(units_real), return_inverse=True)[1]
+    weights = []
+    for unit, n in ((real, int(real.max()) + 1), families):
+        there = int(unit.max()) + 1
+        weights.append(rng.multinomial(n, np.full(there, 1 / there), size=n_bootstrap)[:, unit].astype(np.float64))
+    first, second = (np.pad(w, ((0, 0), side)) for w, side in zip(weights, ((0, len(y)), (len(x), 0)), strict=True))
+    square = pairs.distances(np.concatenate([x, y]), first, second) ** 2
+    moved = np.quantile(square, [0.025, 0.975], axis=0) - (square.mean(axis=0) - value**2)
+    low, high = np.sqrt(np.maximum(moved, 0.0))
+    return low, high
 
 
 def _highest(value: FloatArray, null: FloatArray) -> tuple[float, FloatArray, FloatArray]:

@@ -29,11 +29,44 @@ COPY_TAIL = 0.002
 OVERLAP = 0.5
 # Of the maps whose transforms in all orientations are held at a time; these take some twenty times as much.
 _TURNED_BYTES = 1 << 22
+# Correlations that are kept to test those with parents.
+_MOST_PAIRS = 10_000_000
 _REST = 1e-9
 # Distance to an exact copy that single-precision transforms may leave.
 _NOISE = 1e-2
 # Few distances can agree by chance, and leave-one-out distances come in equal pairs: their ln never spreads less than this.
 _LEAST_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """Do samples resemble their own parents more than the other inverted maps?
+
+    Attributes
+    ----------
+    correlation : ndarray, shape (N, M)
+        Of samples with inverted maps, over orientations and shifts; of many, some samples are taken evenly.
+    parents : ndarray of int, shape (N,)
+    """
+
+    correlation: NDArray[np.float32]
+    parents: IntArray
+
+    @property
+    def others(self) -> float:
+        """Median correlation with inverted maps that are not the parent."""
+        own = np.arange(self.correlation.shape[1]) == self.parents[:, None]
+        return float(np.median(self.correlation[~own])) if not own.all() else float("nan")
+
+    def p(self, n_permutations: int, rng: np.random.Generator) -> float:
+        """One-sided p of the mean correlation with the parents when these are dealt to the samples anew; at least 1 / (n + 1).
+
+        What the inverted maps have in common, and that some of them resemble everything, stays as it is: only who came from whom is permuted.
+        """
+        each = np.arange(len(self.parents))
+        null = [float(self.correlation[each, rng.permutation(self.parents)].mean()) for _ in range(n_permutations)]
+        own = float(self.correlation[each, self.parents].mean())
+        return (np.count_nonzero(np.array(null) >= own - _REST) + 1) / (n_permutations + 1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +83,8 @@ class Novelty:
         Distance below which a sample counts as a copy.
     parent_correlation : ndarray or None, shape (N,)
         Largest correlation of each sample with its own parent, if parents are known.
+    kinship : Kinship or None
+        The same beside the correlations with the other inverted maps.
     """
 
     samples: FloatArray
@@ -57,6 +92,7 @@ class Novelty:
     nearest: IntArray
     threshold: float
     parent_correlation: FloatArray | None = None
+    kinship: Kinship | None = None
 
     @property
     def ratio(self) -> float:
@@ -125,7 +161,7 @@ def nearest(a: ArrayLike | Stack, b: ArrayLike | Stack, overlap: float = OVERLAP
     -------
     distance, index : ndarray, shape (N,)
     """
-    distance, index, _ = _nearest(a, b, None, overlap)
+    distance, index, _, _ = _nearest(a, b, None, overlap)
     return distance, index
 
 
@@ -178,26 +214,31 @@ def novelty(
     -------
     Novelty
     """
-    found, index, with_parent = _nearest(samples, inverted, parents, overlap)
+    found, index, with_parent, kinship = _nearest(samples, inverted, parents, overlap)
     reference = nearest_other(inverted, regions, overlap) if held_out is None else nearest(held_out, inverted, overlap)[0]
-    return Novelty(found, reference, index, copy_threshold(reference), with_parent)
+    return Novelty(found, reference, index, copy_threshold(reference), with_parent, kinship)
 
 
 def _nearest(
     a: ArrayLike | Stack, b: ArrayLike | Stack, parents: ArrayLike | None, overlap: float
-) -> tuple[FloatArray, IntArray, FloatArray | None]:
-    """Distance and index of the nearest map of `b` for each of `a`, and the correlation with its parent where these are known."""
-    one = _as_set(a, "first set")
+) -> tuple[FloatArray, IntArray, FloatArray | None, Kinship | None]:
+    """Distance and index of the nearest map of `b` for each of `a`; where parents are known, the correlation with them, and beside the others."""
+    one, two = _as_set(a, "first set"), _as_set(b, "second set")
     origin = np.zeros(len(one), np.int64) if parents is None else np.asarray(parents, np.int64)
-    found, start = [], 0
+    stride = -(-len(one) * len(two) // _MOST_PAIRS)
+    found, shown, start = [], [], 0
     for part in one.filled():
-        r = correlations(part, b, overlap)
+        r = correlations(part, two, overlap)
         each = np.arange(len(r))
         index = np.argmax(r, axis=1)
         found.append((_distance(r[each, index]), index, r[each, origin[start : start + len(part)]]))
+        if parents is not None:
+            shown.append(r[-start % stride :: stride].astype(np.float32))
         start += len(part)
     distance, place, with_parent = (np.concatenate(column) for column in zip(*found, strict=True))
-    return distance, place.astype(np.int64), None if parents is None else with_parent
+    if parents is None:
+        return distance, place.astype(np.int64), None, None
+    return distance, place.astype(np.int64), with_parent, Kinship(np.concatenate(shown), origin[::stride])
 
 
 def copy_threshold(reference: FloatArray) -> float:

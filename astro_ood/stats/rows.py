@@ -27,6 +27,9 @@ LEAST_MAPS = 8
 # A difference of so many standard deviations is stated even where no p-value could show it.
 EFFECT = 5.0
 COPY_RATE = 0.05
+# Its p is in no family of tests.
+PARENT = "novelty_parent"
+_DEALS = 999
 
 
 def comparison_rows(statistic: str, feature: Feature, result: Comparison, p_adjusted: float, n_tests: int) -> list[Row]:
@@ -129,8 +132,9 @@ def _scale_rows(
 
 
 def attainable(rows: Iterable[Mapping[str, Any]]) -> tuple[float, float, int]:
-    """Smallest p that the tests of some rows can give, least and greatest over the tests, and the number of tests; rows without p are none."""
-    found = ([np.nan if row.get(key) is None else float(row[key]) for key in ("p", "p_min")] for row in rows)
+    """Smallest p that the tests of a family can give, least and greatest over the tests, and the number of tests; rows without p are none."""
+    family = (row for row in rows if row.get("statistic") != PARENT)
+    found = ([np.nan if row.get(key) is None else float(row[key]) for key in ("p", "p_min")] for row in family)
     least = [p_min for p, p_min in found if np.isfinite([p, p_min]).all()]
     return (min(least), max(least), len(least)) if least else (np.nan, np.nan, 0)
 
@@ -174,8 +178,20 @@ def novelty_rows(found: Novelty, p: float, p_adjusted: float, p_min: float, n_te
         r = found.parent_correlation
         low, high = np.quantile(r, [0.025, 0.975])
         unit = "largest correlation with parent"
-        rows.append(_row("novelty_parent", None, value=np.median(r), low=low, high=high, verdict=word, unit=unit))
+        rows.append(_row(PARENT, None, value=np.median(r), low=low, high=high, verdict=word, unit=unit, **_inherited(found, rng)))
     return rows
+
+
+def _inherited(found: Novelty, rng: np.random.Generator) -> dict[str, Any]:
+    """Correlation with maps that are no parent, in the place of the floor, and p that it is as large with the parents.
+
+    That samples remember their parents is no fault of theirs as long as they are no nearer than real maps are, so this p is in no family, and the
+    word of the row is that of the nearest maps.
+    """
+    if found.kinship is None or found.kinship.correlation.shape[1] < 2 or len(np.unique(found.kinship.parents)) < 2:
+        return {}
+    p = found.kinship.p(_DEALS, rng)
+    return {"floor": found.kinship.others, "p": p, "p_adjusted": p, "p_min": 1 / (_DEALS + 1)}
 
 
 def fingerprint_rows(

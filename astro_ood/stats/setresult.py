@@ -23,7 +23,7 @@ class WholeComparison:
     value : ndarray, shape (S,)
         Distance of the samples from the (held-out) real maps.
     low, high : ndarray, shape (S,)
-        95 % bootstrap interval; NaN where it would be one of the noise.
+        95 % bootstrap interval.
     floor : ndarray, shape (S,)
         Mean of the distance between two disjoint sets of real maps.
     null, null_sd : ndarray, shape (S,)

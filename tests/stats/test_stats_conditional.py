@@ -116,6 +116,44 @@ def test_a_planted_difference_of_the_detectable_size_is_found_in_four_of_five(n)
     assert 0.71 < np.mean(found) < 0.89
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_planted_scatter_of_the_detectable_size_is_found(sign):
+    """Of the worse sign in four cases of five; too much scatter is seen better than too little, for few parents leave too little as well."""
+    found = []
+    for trial in range(200):
+        rng = np.random.default_rng([trial, 8])
+        inverted, held_out, again, other = rng.normal(size=(4, 24, 1))
+        samples = inverted[rng.integers(24, size=48)]
+        size = compare(held_out, samples, rng, inverted=inverted, kind="log_sd", n_permutations=199).detectable
+        planted = np.exp(sign * size) * again[rng.integers(24, size=48)]
+        found.append(compare(other, planted, rng, inverted=again, kind="log_sd", n_permutations=199).p <= 0.05)
+    assert 0.71 < np.mean(found) < 0.97
+
+
+@pytest.mark.parametrize("kind", ["mean", "log_sd"])
+def test_differences_at_several_scales_are_found_at_these_and_more_often_than_at_one(kind):
+    """Each of three in six scales differs by the detectable size: all three are named in most trials, the others hardly ever."""
+    named, any_, one = [], [], []
+    for trial in range(60):
+        rng = np.random.default_rng([trial, 9])
+        inverted, held_out = draw(24, rng), draw(24, rng)
+        samples = inverted[rng.integers(24, size=48)]
+        size = compare(held_out, samples, rng, inverted=inverted, kind=kind, n_permutations=199).detectable
+        fresh = draw(24, rng)
+        for scales, into in (([1, 3, 5], any_), ([3], one)):
+            planted = fresh[rng.integers(24, size=48)]
+            planted[:, scales] = planted[:, scales] + size[scales] if kind == "mean" else planted[:, scales] * np.exp(size[scales])
+            result = compare(draw(24, rng), planted, rng, inverted=fresh, kind=kind, n_permutations=199)
+            into.append(result.p <= 0.05)
+            if len(scales) > 1:
+                named.append(result.p_scale <= 0.05)
+    rate = np.mean(named, axis=0)
+    # 60 trials: 80 % within three standard deviations of 5 %, and 5 % of 3 %
+    assert (rate[[1, 3, 5]] > 0.62).all()
+    assert (rate[[0, 2, 4]] < 0.15).all()
+    assert np.mean(any_) >= max(np.mean(one), 0.8)
+
+
 @pytest.mark.parametrize("kind", ["mean", "log_sd"])
 def test_what_no_real_map_has_and_few_samples_have_is_no_difference(kind):
     rng = np.random.default_rng(7)

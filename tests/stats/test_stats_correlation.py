@@ -66,6 +66,22 @@ def test_perfect_generators_are_rejected_as_often_as_stated(n_i, n_s, n_h):
     assert (rejected <= 12).all()
 
 
+def test_intervals_cover_the_expected_distance():
+    found = []
+    for trial in range(60):
+        rng = np.random.default_rng([9, trial])
+        inverted, held_out = draws(rng, 24), draws(rng, 24)
+        made = inverted[rng.integers(24, size=48)]
+        made[:, :4] = np.sqrt(0.5) * (made[:, :4] + rng.normal(size=(48, 4)))
+        result = compare_correlations(split(held_out), split(made), rng, inverted=split(inverted), n_permutations=9)
+        found.append((result.low, result.value, result.high))
+    low, value, high = np.swapaxes(found, 0, 1)
+    expected = value.mean(axis=0)
+    assert (((low <= expected) & (expected <= high)).mean(axis=0) >= 0.82).all()
+    # intervals no wider than the values scatter would need
+    assert ((high - low).mean(axis=0) < 8 * value.std(axis=0)).all()
+
+
 def test_lost_correlations_are_found_where_they_were_lost():
     rng = np.random.default_rng(3)
     inverted, held_out = draws(rng, 48), draws(rng, 48)

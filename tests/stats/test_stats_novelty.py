@@ -5,7 +5,7 @@ import pytest
 from stats_support import gaussian_fields
 
 from astro_ood.errors import InputError
-from astro_ood.stats.novelty import Novelty, copy_threshold, correlations, nearest, nearest_other, novelty, orientations
+from astro_ood.stats.novelty import Kinship, Novelty, copy_threshold, correlations, nearest, nearest_other, novelty, orientations
 from astro_ood.stats.rows import is_copying
 from astro_ood.stats.surrogates import augment
 
@@ -52,6 +52,34 @@ def test_crop_shifted_copies_are_found(sets):
     np.testing.assert_array_equal(result.nearest, parents)
     assert result.copy_rate == 1.0
     assert result.parent_correlation.min() > 0.99
+
+
+def test_whether_samples_remember_their_parents(sets):
+    """Mixtures that hold a third of the variance of their parent are no copies, and remember it; under shuffled parents they do not."""
+    inverted, held_out, samples = sets
+    rng = np.random.default_rng(8)
+    parents = rng.integers(12, size=20)
+    mixed = 0.7 * inverted[parents] / inverted[parents].std(axis=(1, 2), keepdims=True)
+    mixed += samples[:20] / samples[:20].std(axis=(1, 2), keepdims=True)
+    near = novelty(mixed, inverted, held_out, parents=parents)
+    assert near.copy_rate <= 0.05
+    assert near.kinship.p(499, rng) == 1 / 500
+    assert near.kinship.others < np.median(near.parent_correlation)
+    np.testing.assert_allclose(near.kinship.correlation[np.arange(20), parents], near.parent_correlation, rtol=1e-6)
+    strangers = Kinship(near.kinship.correlation, rng.permutation(parents))
+    assert strangers.p(499, rng) > 0.01
+
+
+def test_samples_of_strangers_remember_nobody_in_one_case_of_twenty():
+    """Inverted maps that resemble everything, and are parents of many, do not make kin of samples."""
+    p = []
+    for trial in range(300):
+        rng = np.random.default_rng([9, trial])
+        appeal = rng.normal(size=6)
+        found = (appeal + 0.5 * rng.normal(size=(15, 6))).astype(np.float32)
+        p.append(Kinship(found, rng.choice(6, size=15, p=np.exp(appeal) / np.exp(appeal).sum())).p(99, rng))
+    # 300 trials: 5 % within three standard deviations of 1.3 %
+    assert 0.012 < np.mean(np.array(p) <= 0.05) < 0.088
 
 
 def test_independent_maps_are_no_copies(sets):

@@ -89,7 +89,10 @@ def test_rows_are_plain_and_complete(maps):
     scales = [row["scale"] for row in rows if row["statistic"] == "spectrum" and row["set"] == "other" and row["scale"] is not None]
     assert all(isinstance(scale, float) for scale in scales)
     assert max(scales) < 0.25
-    assert head(rows, "novelty_parent")["value"] < 1
+    parent = head(rows, "novelty_parent")
+    assert 0 < parent["floor"] < 1
+    assert parent["value"] < 1
+    assert parent["p"] is None  # of one parent alone, nothing can be permuted
     tested = [row for row in rows if row["scale"] is None and row["p"] is not None]
     assert all(row["p_min"] <= row["p"] <= row["p_adjusted"] <= min(1, 12 * row["p"]) for row in tested)
 
@@ -119,7 +122,8 @@ def test_the_row_of_a_statistic_is_that_of_its_farthest_scale_with_its_interval(
     assert whole["low"] < whole["value"] < whole["high"]
     sets = head(rows, "joint")
     assert sets["low"] < sets["value"] < sets["high"]
-    assert head(rows, "correlation")["low"] is None
+    pairs = head(rows, "correlation")
+    assert pairs["low"] < pairs["value"] < pairs["high"]
 
 
 def test_divisions_follow_the_number_of_tests(maps, monkeypatch):
