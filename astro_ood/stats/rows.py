@@ -188,10 +188,12 @@ def _inherited(found: Novelty, rng: np.random.Generator) -> dict[str, Any]:
     That samples remember their parents is no fault of theirs as long as they are no nearer than real maps are, so this p is in no family, and the
     word of the row is that of the nearest maps.
     """
-    if found.kinship is None or found.kinship.correlation.shape[1] < 2 or len(np.unique(found.kinship.parents)) < 2:
+    kinship = found.kinship
+    if kinship is None:
         return {}
-    p = found.kinship.p(_DEALS, rng)
-    return {"floor": found.kinship.others, "p": p, "p_adjusted": p, "p_min": 1 / (_DEALS + 1)}
+    several = len(np.unique(kinship.parents)) > 1
+    p = kinship.p(_DEALS, rng) if several else np.nan
+    return {"floor": kinship.others, "p": p, "p_adjusted": p, "p_min": 1 / (_DEALS + 1) if several else np.nan}
 
 
 def fingerprint_rows(
