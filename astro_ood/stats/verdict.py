@@ -51,7 +51,7 @@ _KINDS = {
     "the morphology of galaxies": ("morphology",),
     _VARIETY: ("scatter", "correlation", "novelty_scattering"),
 }
-_SAID = {"agrees": "agreement", "differs": "difference", "undecided": "too few maps to tell"}
+_SAID = {"agrees": "agreement", "differs": "difference", "undecided": "undecided"}
 _FAILING = ("different", "copies")
 # Lengths that differ by less are said as one, the longer
 _ALIKE = 1.5
@@ -92,7 +92,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = TOL
     heads = {row["statistic"]: row for row in own if row["scale"] is None}
     # the spectrum first: it says at which scales
     failed = [s for s in _NAMES if s in heads and heads[s]["verdict"] == "different"]
-    failures = [_failure(s, heads[s], own) for s in failed]
+    failures = [_failure(s, heads[s], own).replace(") (", "; ") for s in failed]
     copying = heads["novelty_copy"]["verdict"] == "copies"
     hidden = _hidden_factor(own)
     # where no map is held out, there is one test less, and one claim less
@@ -195,7 +195,7 @@ def _run(run: list[Row], scales: list[Row]) -> str:
 
 def _by_size(head: Row) -> str:
     """Remark where the size of a difference speaks although its p-value cannot."""
-    return "" if head["p_adjusted"] <= ALPHA else f" (by its size; the p-value, {_p(head)}, could not show it)"
+    return "" if head["p_adjusted"] <= ALPHA else f" (by its size: the p-value, {_p(head)}, could not show it)"
 
 
 @dataclass(frozen=True)
@@ -319,12 +319,14 @@ def _copies(heads: dict[str, Row]) -> str:
 
 def _novelty(heads: dict[str, Row]) -> str:
     near, copy, twins = heads["novelty_nn"], heads["novelty_copy"], heads["novelty_twins"]
+    found = round(copy["value"] * copy["n_synthetic"])
+    alike = round(twins["value"] * twins["n_synthetic"])
     return (
         f"Nearest real maps are {near['value']:.2f} times as far from samples as from other real maps"
-        f" (95 % interval {near['low']:.2f} to {near['high']:.2f}); {round(copy['value'] * copy['n_synthetic'])} of"
-        f" {copy['n_synthetic']} samples are near copies (at most {copy['high']:.0%} at 95 %). In scattering coefficients the distance is"
-        f" {heads['novelty_scattering']['value']:.2f} times that of real maps; {round(twins['value'] * twins['n_synthetic'])} samples are"
-        " twins of one real map."
+        f" (95 % interval {near['low']:.2f} to {near['high']:.2f}); {found} of {copy['n_synthetic']} samples"
+        f" {'is a near copy' if found == 1 else 'are near copies'} (at most {copy['high']:.0%} at 95 %). In scattering coefficients the distance"
+        f" is {heads['novelty_scattering']['value']:.2f} times that of real maps; {alike} {'sample is a twin' if alike == 1 else 'samples are twins'}"
+        " of one real map."
     )
 
 

@@ -188,4 +188,4 @@ def test_what_could_not_have_been_seen_is_said():
     assert (
         "undecided for the bispectrum: no difference from held-out maps detected; differences below 65 % in P(k)" in result.headline
     )
-    assert "Bispectrum by scale: too few maps to tell at all scales." in result.sentences
+    assert "Bispectrum by scale: undecided at all scales." in result.sentences
