@@ -12,7 +12,7 @@ from astro_ood._yaml import read_text, read_yaml
 from astro_ood.config import Data, Model, Section
 from astro_ood.errors import ConfigError
 
-EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "E12", "E14", "E15")
+EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E14", "E15")
 IN_DOMAIN = "in-domain"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Experiment = Literal["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E14", "E15"]
@@ -51,7 +51,7 @@ class Effort(Section):
     reconstructed: int = Field(6, ge=2, description="E1, E6, E7: maps")
     candidates: int = Field(256, ge=8, description="E5: candidates of each proposal")
     etas: list[float] = Field([0.0, 0.3, 0.6, 1.0], min_length=2, description="E6: stochasticity")
-    directions: int = Field(4, ge=1, description="E7: random directions a map")
+    directions: int = Field(2, ge=1, description="E7: random directions a map")
     fewer: list[int] = Field([5, 10, 20], description="E3: numbers of maps")
     recipes: list[str] | None = Field(None, description="E15: names, see astro_ood.study.recipes; none for all")
     permutations: int = Field(999, ge=99, description="Relabellings of each test")
