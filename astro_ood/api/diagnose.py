@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 LEAST = 4
 # Latents that are looked at, at most; numbers in them at most (spectrum and geometry; those that are repeated for surrogates and relabellings).
-MOST, MOST_REPEATED = 512, 128
-_NUMBERS, _NUMBERS_REPEATED = 2**24, 2**19
+MOST, MOST_REPEATED = 512, 64
+_NUMBERS, _NUMBERS_REPEATED = 2**24, 2**18
+_LARGE = 2**16
 WHITE = "white noise"
 
 
@@ -103,7 +104,7 @@ def diagnose(
     maps: NDArray[Any] | None = None,
     *,
     others: Mapping[str, Latents | NDArray[Any]] | None = None,
-    n_surrogates: int = 99,
+    n_surrogates: int | None = None,
     seed: int = 0,
 ) -> Diagnostics:
     """What latents are like: Gaussian, white, as two numbers predict, blind to smooth areas, told from others (docs/diagnostics.md).
@@ -117,8 +118,8 @@ def diagnose(
     others : mapping, optional
         Further latents by name (inverted in-domain maps, forward-diffused or held-out ones): each is tested for being Gaussian, and told from
         the first ones. White noise is always one of those they are told from.
-    n_surrogates : int
-        Gaussian surrogates, and relabellings.
+    n_surrogates : int, optional
+        Gaussian surrogates, and relabellings; 99 where none are given, 39 for latents of more than 65,536 numbers.
     seed : int
 
     Returns
@@ -137,6 +138,8 @@ def diagnose(
     if len(z) < LEAST:
         words = f"{len(z)} latents are too few to diagnose; {LEAST} are needed"
         return Diagnostics([Judgement("latents", None, nan, nan, nan, nan, words)])
+    if n_surrogates is None:
+        n_surrogates = 99 if z[0].size <= _LARGE else 39
     many, few = _spread(z, MOST, _NUMBERS), _spread(z, MOST_REPEATED, _NUMBERS_REPEATED)
     gaussian = diagnostics.compute_gaussianity(z[few], n_surrogates=n_surrogates, seed=seed)
     spectrum = diagnostics.compute_spectrum(z[many], seed=seed)

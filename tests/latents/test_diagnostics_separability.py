@@ -36,10 +36,10 @@ def test_learned_weights_reach_theirs():
 
 
 def test_nothing_is_learned_where_nothing_is():
-    found = [compute_separability(*pair(10, 10, 0.0, i), n_permutations=19, sizes=(), seed=i).whole for i in range(40)]
-    assert np.mean([area.value for area in found]) == pytest.approx(0.5, abs=0.1)
-    assert np.mean([area.low <= 0.5 <= area.high for area in found]) > 0.82
-    assert np.sum([area.p <= 0.05 for area in found]) <= 6
+    found = [compute_separability(*pair(10, 10, 0.0, i), n_permutations=19, sizes=(), seed=i).whole for i in range(30)]
+    assert np.mean([area.value for area in found]) == pytest.approx(0.5, abs=0.12)
+    assert np.mean([area.low <= 0.5 <= area.high for area in found]) > 0.8
+    assert np.sum([area.p <= 0.05 for area in found]) <= 5
 
 
 def test_interval_has_a_width_even_where_all_pairs_are_in_order():

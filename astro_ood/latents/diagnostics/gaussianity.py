@@ -35,7 +35,7 @@ from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array,
 from astro_ood.latents.prior.bases import Fourier
 from astro_ood.latents.prior.moments import Moments, shrink
 
-FOLDS = 8
+FOLDS = 4
 # of Anderson and Darling's statistic with mean and variance estimated, at 5 %, after Stephens' correction for n (D'Agostino & Stephens 1986, table 4.7)
 CRITICAL = 0.752
 # upper ends of the bands, in units of the Nyquist wavenumber
@@ -144,7 +144,7 @@ def judge_gaussianity(found: Gaussianity, controls: Mapping[str, Gaussianity] | 
     name, value = found.names[worst], float(found.values[worst])
     low, high = (float(x) for x in np.quantile(found.null[:, worst], [ALPHA / 2, 1 - ALPHA / 2]))
     kurtosis = float(found.detectable[found.names.index("kurtosis")])
-    reject = f"{found.rejected:.0%} of projections are not normal at 5 % (surrogates {found.rejected_null.mean():.0%})"
+    reject = f"{found.rejected:.0%} of projections are not normal at the 5% level (surrogates {found.rejected_null.mean():.0%})"
     if p <= ALPHA:
         text = f"not Gaussian in the {name}: {value:.3g}, Gaussian latents of this spectrum have {low:.3g} to {high:.3g} ({p_text(p)}); {reject}"
     elif few:
@@ -189,7 +189,9 @@ class _Procedure:
 
     def fit(self, sums: Moments) -> tuple[Modes, Modes]:
         """Modes of the mean (C, H, W), and Cholesky factor (H, W, C, C) of the spectral prior."""
-        factor = np.linalg.cholesky(shrink(*sums.scatter(self.basis), self.basis))
+        # constant latents have no spectrum; a tiny one keeps them from dividing by it
+        covariance = shrink(*sums.scatter(self.basis), self.basis) + 1e-30 * np.eye(self.shape[0])
+        factor = np.sqrt(covariance) if covariance.shape[-1] == 1 else np.linalg.cholesky(covariance)
         return self.basis.forward(sums.mean()[0]).astype(np.complex64), factor.astype(np.complex64)
 
     def whiten(self, modes: Modes) -> Modes:
@@ -200,7 +202,7 @@ class _Procedure:
         out = np.empty_like(modes)
         for rows, (own, first, second) in zip(folds, sums, strict=True):
             mean, factor = self.fit(Moments(n - own, total - first, products - second))
-            out[rows] = _apply(np.linalg.inv(factor), modes[rows] - mean)
+            out[rows] = _apply(1 / factor if factor.shape[-1] == 1 else np.linalg.inv(factor), modes[rows] - mean)
         return out
 
     def __call__(self, modes: Modes) -> tuple[Array, float, Array]:
@@ -209,11 +211,11 @@ class _Procedure:
         pixels = fft.ifft2(white, norm="ortho").real
         along = (pixels.reshape(len(pixels), -1) @ self.directions).astype(np.float64)
         tests = anderson_darling(along)
-        third, fourth = _shape(pixels)
-        values = [float(tests.mean()), third, fourth, _amplitude(np.abs(white) ** 2)]
+        (third, fourth), power = _shape(pixels), _squares(white)
+        values = [float(tests.mean()), third, fourth, _amplitude(power)]
         for mask in self.bands.values():
             inside = white * mask
-            values += [_shape(fft.ifft2(inside, norm="ortho").real)[1], _amplitude(np.abs(white[..., mask]) ** 2)]
+            values += [_shape(fft.ifft2(inside, norm="ortho").real)[1], _amplitude(power[..., mask])]
         along = (along - along.mean(axis=0)) / np.maximum(along.std(axis=0, ddof=1), 1e-300)
         return np.array(values), float(np.mean(tests > CRITICAL)), along
 
@@ -221,16 +223,26 @@ class _Procedure:
 def _sums(modes: Modes) -> tuple[Array, Modes]:
     """Sum of latents (C, H, W) in pixels, and of the outer products of their modes over channels (H, W, C, C)."""
     c = modes.shape[1]
-    if c == 1:
-        products = np.asarray(np.sum(np.abs(modes[:, 0]) ** 2, axis=0, dtype=np.float64))[..., None, None] + 0j
-    else:
-        products = np.einsum("nahw,nbhw->hwab", modes, modes.conj()).astype(np.complex128)
+    products = np.empty((*modes.shape[2:], c, c), dtype=np.complex128)
+    for a in range(c):
+        products[..., a, a] = np.sum(_squares(modes[:, a]), axis=0)
+        for b in range(a):
+            products[..., a, b] = np.sum(modes[:, a] * modes[:, b].conj(), axis=0)
+            products[..., b, a] = products[..., a, b].conj()
     return fft.ifft2(modes.sum(axis=0, dtype=np.complex128), norm="ortho").real, products
 
 
 def _apply(factor: Modes, modes: Modes) -> Modes:
     """Matrices (H, W, C, C) on modes (N, C, H, W)."""
-    return np.asarray(factor[..., 0, 0] * modes if factor.shape[-1] == 1 else np.einsum("hwab,nbhw->nahw", factor, modes))
+    c = factor.shape[-1]
+    if c == 1:
+        return np.asarray(factor[..., 0, 0] * modes)
+    # factors are lower triangles
+    return np.stack([sum(factor[..., a, b] * modes[:, b] for b in range(a + 1)) for a in range(c)], axis=1)
+
+
+def _squares(modes: Modes) -> Modes:
+    return np.asarray(modes.real**2 + modes.imag**2)
 
 
 def _shape(pixels: Modes) -> tuple[float, float]:
@@ -238,7 +250,7 @@ def _shape(pixels: Modes) -> tuple[float, float]:
     flat = pixels.reshape(len(pixels), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     square = flat * flat
-    second = np.maximum(square.mean(axis=1, dtype=np.float64), 1e-300)
+    second = np.maximum(square.mean(axis=1, dtype=np.float64), 1e-100)
     third, fourth = np.mean(square * flat, axis=1, dtype=np.float64), np.mean(square * square, axis=1, dtype=np.float64)
     return float(np.mean(third / second**1.5)), float(np.mean(fourth / second**2 - 3))
 

@@ -38,7 +38,8 @@ from astro_ood.latents.geometry import spread_from_sums
 
 RIDGE = 1.0
 FOLDS = 5
-REPEATS = 2
+# divisions into folds that are averaged, of many latents and of few
+REPEATS, MOST_REPEATS = 2, 10
 SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -63,7 +64,7 @@ class Separability:
     whole, norm, direction : Area
         By a linear classifier of the latents, of the logarithm of their norm, and of the latents scaled to one norm.
     sizes : ndarray, shape (M,)
-        Latents of each set that were used.
+        Latents of each set that were used; the last stands for all.
     curve, curve_low, curve_high : ndarray, shape (M,)
         AUROC of so many, averaged over subsamples, and its interval.
     separation : tuple of float
@@ -119,13 +120,14 @@ def compute_separability(
     labels = np.arange(n + m) < n
     norm = np.sqrt(np.maximum(np.diag(gram), 1e-300))
     kernels = (gram, np.multiply.outer(np.log(norm), np.log(norm)), gram / np.multiply.outer(norm, norm))
-    values = [_repeated(kernel, labels, ridge, stream(seed, "folds")) for kernel in kernels]
-    null = _relabelled(gram, labels, ridge, n_permutations, seed)
+    repeats = max(REPEATS, min(MOST_REPEATS, 100 // (n + m)))
+    values = [_repeated(kernel, labels, ridge, stream(seed, "folds"), repeats) for kernel in kernels]
+    null = np.array([_relabelled(gram, labels, ridge, repeats, stream(seed, "relabel", i)) for i in range(n_permutations)])
     wider = max(1.0, float(null.std(ddof=1)) / _newcombe_sd(n, m))
     p = float((1 + np.sum(null >= values[0] - 1e-12)) / (n_permutations + 1))
     whole, length, direction = (Area(v, *auroc_interval(v, n, m, wider), q) for v, q in zip(values, (p, nan, nan), strict=True))
     taken = np.array([size for size in sizes if size < min(n, m)] + [min(n, m)], dtype=np.int64)
-    curve = [_subsampled(gram, labels, int(size), ridge, wider, seed) for size in taken]
+    curve = [_subsampled(gram, labels, int(size), ridge, wider, seed) for size in taken[:-1]] + [whole]
     return Separability(
         n,
         m,
@@ -161,7 +163,7 @@ def judge_separability(
         text = f"{found.n} against {found.n_other} latents cannot show whether they are told apart: {shown}"
     else:
         text = f"not told apart: {shown}; {parts}"
-    text += f"; |mu| / d^(1/4) = {found.separation[0]:.2f} ({found.separation[1]:.2f} to {found.separation[2]:.2f})"
+    text += f"; centres |μ| / ∜d = {found.separation[0]:.2f} ({found.separation[1]:.2f} to {found.separation[2]:.2f})"
     for other, control in (controls or {}).items():
         text += f"; {other}: {control.whole.value:.3f} ({control.whole.low:.2f} to {control.whole.high:.2f})"
         if control.whole.high >= area.low:
@@ -246,24 +248,23 @@ def _folds(labels: NDArray[np.bool_], n_folds: int, rng: np.random.Generator) ->
     return folds
 
 
-def _repeated(kernel: Array, labels: NDArray[np.bool_], ridge: float, rng: np.random.Generator, repeats: int = REPEATS) -> float:
+def _repeated(kernel: Array, labels: NDArray[np.bool_], ridge: float, rng: np.random.Generator, repeats: int) -> float:
     return float(np.mean([held_out_auroc(kernel, labels, _folds(labels, FOLDS, rng), ridge) for _ in range(repeats)]))
 
 
-def _relabelled(kernel: Array, labels: NDArray[np.bool_], ridge: float, n_permutations: int, seed: int) -> Array:
-    """AUROC of relabelled sets, shape (n_permutations,)."""
-    rngs = (stream(seed, "relabel", item) for item in range(n_permutations))
-    return np.array([_repeated(kernel, rng.permutation(labels), ridge, rng) for rng in rngs])
+def _relabelled(kernel: Array, labels: NDArray[np.bool_], ridge: float, repeats: int, rng: np.random.Generator) -> float:
+    """AUROC of relabelled sets."""
+    return _repeated(kernel, rng.permutation(labels), ridge, rng, repeats)
 
 
 def _subsampled(gram: Array, labels: NDArray[np.bool_], size: int, ridge: float, wider: float, seed: int) -> Area:
     """AUROC of `size` latents of each set, averaged over subsamples."""
     kinds = [np.flatnonzero(labels == kind) for kind in (True, False)]
     values = []
-    for item in range(1 if size == len(kinds[0]) == len(kinds[1]) else 8):
+    for item in range(8):
         rng = stream(seed, "subsample", 1000 * size + item)
         rows = np.concatenate([rng.choice(kind, size, replace=False) for kind in kinds])
-        values.append(_repeated(gram[np.ix_(rows, rows)], labels[rows], ridge, rng, 2))
+        values.append(_repeated(gram[np.ix_(rows, rows)], labels[rows], ridge, rng, REPEATS))
     value = float(np.mean(values))
     return Area(value, *auroc_interval(value, size, size, wider))
 

@@ -122,7 +122,7 @@ def judge_smooth_areas(found: SmoothAreas) -> Judgement:
     ratio, low, high = (float(np.exp(x)) for x in (mean, *ends))
     lag, lag_low, lag_high = mean_interval(found.correlation)
     text = f"in the smoothest {found.fraction:.0%} of their maps, latents have {ratio:.3f} ({low:.3f} to {high:.3f}) times the variance of elsewhere"
-    text += f", and their neighbouring pixels correlate by {lag:+.3f} ({lag_low:+.3f} to {lag_high:+.3f}) more ({p_text(p)})"
+    text += f"; the correlation of their neighbouring pixels differs by {lag:+.3f} ({lag_low:+.3f} to {lag_high:+.3f}; {p_text(p)})"
     few = n < LEAST_LATENTS or 1 / (len(found.null_correlation) + 1) > ALPHA
     if p <= ALPHA:
         return Judgement("smooth areas", False, ratio, low, high, p, f"latents keep the smooth areas of their maps: {text}")
