@@ -17,7 +17,7 @@ from astro_ood._random import stream
 from astro_ood.api.types import Latents
 from astro_ood.errors import InputError, StoreError
 from astro_ood.latents import diagnostics
-from astro_ood.latents.diagnostics import Judgement, Separability
+from astro_ood.latents.diagnostics import Gaussianity, Judgement, LatentSpectrum, Prediction, Separability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,10 +122,6 @@ def diagnose(
         Gaussian surrogates, and relabellings; 99 where none are given, 39 for latents of more than 65,536 numbers.
     seed : int
 
-    Returns
-    -------
-    Diagnostics
-
     Raises
     ------
     InputError
@@ -145,37 +141,16 @@ def diagnose(
     spectrum = diagnostics.compute_spectrum(z[many], seed=seed)
     prediction = diagnostics.compute_prediction(z[many])
     subsets = {name: other[_spread(other, MOST_REPEATED, _NUMBERS_REPEATED)] for name, other in beside.items() if len(other) >= 2}
-    controls = {
-        name: diagnostics.compute_gaussianity(other, n_surrogates=n_surrogates, seed=seed)
-        for name, other in subsets.items()
-        if len(other) >= LEAST
-    }
-    white = stream(seed, "white latents").standard_normal((len(few), *z.shape[1:]))
-    compared = {
-        name: diagnostics.compute_separability(z[few], other, n_permutations=n_surrogates, seed=seed)
-        for name, other in {WHITE: white, **subsets}.items()
-    }
+    controlled = {name: other for name, other in subsets.items() if len(other) >= LEAST}
+    controls = {name: diagnostics.compute_gaussianity(x, n_surrogates=n_surrogates, seed=seed) for name, x in controlled.items()}
+    compared = _compared(z[few], subsets, n_surrogates, seed)
     judged = [
         diagnostics.judge_gaussianity(gaussian, controls),
         diagnostics.judge_spectrum(spectrum),
         diagnostics.judge_prediction(prediction),
         *(diagnostics.judge_separability(found, f"told from {name}") for name, found in compared.items()),
     ]
-    curves = {
-        "gaussianity": {
-            "n": gaussian.n,
-            "p": gaussian.p,
-            "names": list(gaussian.names),
-            "scores": gaussian.scores,
-            "rejected": gaussian.rejected,
-            "rejected_null": gaussian.rejected_null.mean(),
-            "detectable": gaussian.detectable,
-            "values": gaussian.values,
-        },
-        "spectrum": {key: getattr(spectrum, key) for key in ("k", "mean", "low", "high", "coherence")} | {"n": len(many)},
-        "geometry": {"distance": prediction.distance, "angle": prediction.angle, "mu_2": prediction.mu_2, "s": prediction.s},
-        "separability": {name: _curve(found) for name, found in compared.items()},
-    }
+    curves = _curves(gaussian, spectrum, prediction, compared)
     if clean is not None:
         smooth = diagnostics.compute_smooth_areas(z[many], clean[many], seed=seed)
         judged.append(diagnostics.judge_smooth_areas(smooth))
@@ -206,6 +181,29 @@ def _spread(z: NDArray[Any], most: int, numbers: int) -> NDArray[np.int64]:
     size = max(1, int(np.prod(z.shape[1:])))
     n = min(len(z), most, max(8, numbers // size))
     return np.unique(np.linspace(0, len(z) - 1, n).round().astype(np.int64))
+
+
+def _compared(z: NDArray[Any], others: Mapping[str, NDArray[Any]], n_permutations: int, seed: int) -> dict[str, Separability]:
+    """Latents told from white noise, and from each of the others."""
+    white = stream(seed, "white latents").standard_normal(z.shape)
+    return {
+        name: diagnostics.compute_separability(z, other, n_permutations=n_permutations, seed=seed)
+        for name, other in {WHITE: white, **others}.items()
+    }
+
+
+def _curves(
+    gaussian: Gaussianity, spectrum: LatentSpectrum, prediction: Prediction, compared: Mapping[str, Separability]
+) -> dict[str, Any]:
+    """What the figures show."""
+    normal = {key: getattr(gaussian, key) for key in ("n", "p", "names", "values", "scores", "detectable", "rejected")}
+    colour = {key: getattr(spectrum, key) for key in ("k", "mean", "low", "high", "coherence")}
+    return {
+        "gaussianity": {**normal, "rejected_null": gaussian.rejected_null.mean()},
+        "spectrum": {**colour, "n": len(spectrum.power)},
+        "geometry": {key: getattr(prediction, key) for key in ("distance", "angle", "mu_2", "s")},
+        "separability": {name: _curve(found) for name, found in compared.items()},
+    }
 
 
 def _curve(found: Separability) -> dict[str, Any]:
