@@ -62,8 +62,8 @@ def bandwidth(model: Denoiser) -> Iterator[str]:
     for one in found:
         judged = judge_bandwidth(one)
         room, real = np.median(np.median(one.radius, axis=1) / one.norm), np.median(one.real / one.norm)
-        low, high = judged.interval
-        rows.append([f"{one.t:g}", f"{room:.3g}", f"{real:.3g}", f"{judged.statistic:.2f} ({low:.2f} to {high:.2f})"])
+        low, high = judged.low, judged.high
+        rows.append([f"{one.t:g}", f"{room:.3g}", f"{real:.3g}", f"{judged.value:.2f} ({low:.2f} to {high:.2f})"])
     yield f"{table(['t', 'noise', 'towards another map', 'ratio'], rows)}\n{choose_t_0(found).words}"
 
 

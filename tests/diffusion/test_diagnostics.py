@@ -16,7 +16,7 @@ from astro_ood.diffusion.diagnostics import (
     scan_bandwidth,
 )
 from astro_ood.diffusion.diagnostics.bandwidth import _directions
-from astro_ood.diffusion.diagnostics.judgement import median_over_maps, wilson
+from astro_ood.diffusion.diagnostics.intervals import median_over_maps, wilson
 from astro_ood.diffusion.engine import invert
 from astro_ood.diffusion.presets import choose
 from astro_ood.errors import InputError
@@ -54,7 +54,7 @@ def test_bandwidth_of_a_linear_flow(oracle, bandwidth):
     # maps of the network's domain differ in what it hears, noise in what it does not
     judged = judge_bandwidth(found)
     assert judged.passed in (True, None)
-    assert judged.statistic == pytest.approx(np.median(np.median(expected[:, :3] / expected[:, 3:], axis=1)), rel=0.02)
+    assert judged.value == pytest.approx(np.median(np.median(expected[:, :3] / expected[:, 3:], axis=1)), rel=0.02)
     assert found.evaluations == 24 * (1 + 8 * 4)
 
 

@@ -3,6 +3,7 @@
 Each diagnostic is computed (arrays in a frozen dataclass) and judged (`Judgement`) apart.
 """
 
+from astro_ood._judgement import Judgement
 from astro_ood.diffusion.diagnostics.bandwidth import (
     Bandwidth,
     Choice,
@@ -12,7 +13,6 @@ from astro_ood.diffusion.diagnostics.bandwidth import (
     scan_bandwidth,
 )
 from astro_ood.diffusion.diagnostics.interference import CaptureRule, Interference, compute_interference, judge_interference
-from astro_ood.diffusion.diagnostics.judgement import Judgement
 
 __all__ = [
     "Bandwidth",

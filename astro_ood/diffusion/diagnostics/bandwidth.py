@@ -19,15 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._judgement import Judgement
 from astro_ood._random import stream
 from astro_ood.diffusion.batching import MICRO_BATCH
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.diagnostics.judgement import Judgement, median_over_maps
+from astro_ood.diffusion.diagnostics.intervals import median_over_maps
 from astro_ood.diffusion.engine import decode, invert
 from astro_ood.diffusion.frame import Field, Frame
 from astro_ood.diffusion.presets import Preset, choose
@@ -194,7 +196,7 @@ def judge_bandwidth(found: Bandwidth) -> Judgement:
         f"at t = {found.t:g} decoding stays within {found.tau:g} standard deviations for noise of {room:.3g} times the norm of the state, "
         f"{ratio:.3g} (95 %: {low:.3g} to {high:.3g}) times as far as towards another map"
     )
-    return Judgement("bandwidth", passed, ratio, (low, high), words)
+    return Judgement("bandwidth", passed, ratio, low, high, nan, words)
 
 
 def choose_t_0(found: Sequence[Bandwidth]) -> Choice:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._judgement import Judgement
 from astro_ood.diffusion.batching import MICRO_BATCH
 from astro_ood.diffusion.denoiser import Denoiser
-from astro_ood.diffusion.diagnostics.judgement import Judgement, wilson
+from astro_ood.diffusion.diagnostics.intervals import wilson
 from astro_ood.diffusion.engine import decode
 from astro_ood.diffusion.frame import Field, Frame
 from astro_ood.diffusion.presets import Preset
@@ -169,4 +171,4 @@ def judge_interference(found: Interference) -> Judgement:
         f"captured: {first[0]:.0%} at eta {found.etas.min():g}, {last[0]:.0%} at {found.etas.max():g} (rise 95 %: {low:+.2f} to {high:+.2f}); the rule "
         f"calls {rule.false_capture:.0%} of the user's maps and {rule.sensitivity:.0%} of the network's samples captured"
     )
-    return Judgement("interference", passed, rise, (low, high), words)
+    return Judgement("interference", passed, rise, low, high, nan, words)

@@ -4,8 +4,8 @@ Each diagnostic is a function that computes (arrays in, a frozen record of array
 is the report's. All take latents (N, C, H, W), with the latent as the unit: pixels of one latent are not independent.
 """
 
+from astro_ood._judgement import Judgement
 from astro_ood.latents.diagnostics.gaussianity import Gaussianity, compute_gaussianity, judge_gaussianity
-from astro_ood.latents.diagnostics.judgement import Judgement
 from astro_ood.latents.diagnostics.prediction import (
     AgainstForward,
     Prediction,

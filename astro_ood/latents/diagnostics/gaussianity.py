@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, special
 
+from astro_ood._judgement import Judgement
 from astro_ood._random import stream
-from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array, Judgement, p_text
+from astro_ood.latents.diagnostics.intervals import ALPHA, LEAST_LATENTS, Array, p_text
 from astro_ood.latents.prior.bases import Fourier
 from astro_ood.latents.prior.moments import Moments, shrink
 

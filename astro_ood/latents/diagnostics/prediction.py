@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array, Judgement, jackknife
+from astro_ood._judgement import Judgement
+from astro_ood.latents.diagnostics.intervals import ALPHA, LEAST_LATENTS, Array, jackknife
 
 WITHIN = 0.001
 

@@ -32,8 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from astro_ood._judgement import Judgement
 from astro_ood._random import stream
-from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array, Judgement, jackknife, p_text
+from astro_ood.latents.diagnostics.intervals import ALPHA, LEAST_LATENTS, Array, jackknife, p_text
 from astro_ood.latents.geometry import spread_from_sums
 
 RIDGE = 1.0

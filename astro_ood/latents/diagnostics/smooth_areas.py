@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from astro_ood._judgement import Judgement
 from astro_ood._random import stream
-from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array, Judgement, mean_interval, p_text
+from astro_ood.latents.diagnostics.intervals import ALPHA, LEAST_LATENTS, Array, mean_interval, p_text
 
 FRACTION = 0.1
 _NEIGHBOURHOOD = 3

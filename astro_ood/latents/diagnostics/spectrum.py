@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood._judgement import Judgement
 from astro_ood._random import stream
-from astro_ood.latents.diagnostics.judgement import ALPHA, LEAST_LATENTS, Array, Judgement, mean_interval, p_text
+from astro_ood.latents.diagnostics.intervals import ALPHA, LEAST_LATENTS, Array, mean_interval, p_text
 from astro_ood.latents.prior.bases import Fourier
 
 WITHIN = 0.1

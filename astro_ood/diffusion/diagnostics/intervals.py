@@ -1,8 +1,6 @@
-"""What a judged diagnostic says, and the two intervals that the judging needs."""
+"""The two intervals that the judging needs."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +9,6 @@ from scipy import stats
 from astro_ood._random import stream
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Outcome of a diagnostic.
-
-    Attributes
-    ----------
-    name : str
-        Of the diagnostic.
-    passed : bool or None
-        Whether the claim holds; None where these numbers cannot tell.
-    statistic : float
-    interval : (float, float)
-        95 %, of the statistic.
-    words : str
-        One sentence.
-    """
-
-    name: str
-    passed: bool | None
-    statistic: float
-    interval: tuple[float, float]
-    words: str
 
 
 def median_over_maps(values: Array, seed: int = 0, n_bootstrap: int = 999) -> tuple[float, float, float]:

@@ -11,15 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
-
-ALPHA = 0.05
-# Fewer latents never support more than "undecided".
-LEAST_LATENTS = 8
-
-Array = NDArray[np.float64]
 Word = Literal["no difference detected", "different", "undecided"]
 
 
@@ -32,7 +23,7 @@ class Judgement:
     name : str
         What was asked.
     passed : bool or None
-        True: no difference detected; False: different; None: undecided.
+        Whether it holds; where two things are compared, True: no difference detected, False: different. None: undecided.
     value : float
         The number that answers; its unit is in `words`.
     low, high : float
@@ -53,7 +44,7 @@ class Judgement:
 
     @property
     def verdict(self) -> Word:
-        """The outcome in one word of the common list."""
+        """The outcome of a comparison in one word of the common list."""
         return "undecided" if self.passed is None else "no difference detected" if self.passed else "different"
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,26 +56,3 @@ class Judgement:
         """Inverse of `to_dict`; a number that was not finite comes back as NaN."""
         numbers = {key: float("nan") if record[key] is None else float(record[key]) for key in ("value", "low", "high", "p")}
         return cls(name=record["name"], passed=record["passed"], words=record["words"], **numbers)
-
-
-def mean_interval(values: Array, level: float = 1 - ALPHA) -> tuple[float, float, float]:
-    """Mean of values (N,), one per latent, and its interval by Student's t; no interval below two values."""
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return mean, mean - half, mean + half
-
-
-def jackknife(whole: float, without: Array, level: float = 1 - ALPHA) -> tuple[float, float, float]:
-    """Estimate from all latents, and its interval from those without each latent in turn (N,): Tukey's, with Student's t."""
-    n = len(without)
-    pseudo = n * whole - (n - 1) * without
-    _, low, high = mean_interval(pseudo, level)
-    centre = (low + high) / 2
-    return whole, low - centre + whole, high - centre + whole
-
-
-def p_text(p: float) -> str:
-    """A p-value with two digits."""
-    return f"p {p:.2g}"
