@@ -142,7 +142,7 @@ def own_maps(model: Denoiser, frame: Frame, patch: int, n: int, seed: int) -> Fi
 def prepare(study: Study, network: str, domain: str) -> None:
     """Read (or draw) the maps of a pair, invert them to every time, and keep all."""
     model = open_configured(study.networks[network].model)
-    frame, effort, patch = frame_of(study, network, model), study.effort, study.networks[network].patch
+    frame, effort, patch = frame_of(study, network, model), study.effort_of(network), study.networks[network].patch
     if domain == IN_DOMAIN:
         x = own_maps(model, frame, patch, effort.in_domain, study.seed)
         half = (len(x) + 1) // 2
@@ -157,7 +157,10 @@ def prepare(study: Study, network: str, domain: str) -> None:
     found = engine.invert(model, x, preset, frame=frame, estimate_error=False, label=f"invert {domain}")
     arrays |= {key(effort.t_0): found.z, "round_trip": found.round_trip}
     others = sorted({*effort.times} - {effort.t_0})
-    arrays |= {key(time): z for time, z in zip(others, on_the_way(model, frame.to_network(x), others, effort.n_steps), strict=True)}
+    if others:
+        arrays |= {
+            key(time): z for time, z in zip(others, on_the_way(model, frame.to_network(x), others, effort.n_steps), strict=True)
+        }
     arrays |= {"regions": np.array(maps.regions), "regions_held_out": np.array(maps.regions_held_out), "unit": np.array(maps.unit)}
     save(study.material(network, domain), arrays)
     logger.info("study: %d maps of %s inverted through %s, %d held out", n, domain, network, len(x) - n)
@@ -204,7 +207,7 @@ def load_material(study: Study, network: str, domain: str) -> Material:
         str(arrays["unit"]),
     )
     latents = {float(name[2:]): Latents(z[:n], z[n:]) for name, z in arrays.items() if name.startswith("z ")}
-    return Material(network, domain, maps, latents, study.effort, study.seed, study)
+    return Material(network, domain, maps, latents, study.effort_of(network), study.seed, study)
 
 
 def missing(study: Study) -> Iterator[tuple[str, str]]:

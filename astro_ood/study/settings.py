@@ -18,15 +18,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Experiment = Literal["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E14", "E15"]
 
 
-class StudyNetwork(Section):
-    """A frozen network, and the maps that it is given."""
-
-    model: Model = Model()
-    patch: int = Field(32, ge=16, le=1024, description="Side of its maps, pixels")
-    experiments: list[Experiment] | None = Field(None, description="Only these, for a slow network; none for all")
-    domains: list[Name] | None = Field(None, description="Only these; none for all")
-
-
 class Synthetic(Section):
     """Maps whose law is known: Gaussian fields with P ~ k^slope, or their exponentials."""
 
@@ -57,6 +48,16 @@ class Effort(Section):
     permutations: int = Field(999, ge=99, description="Relabellings of each test")
 
 
+class StudyNetwork(Section):
+    """A frozen network, and the maps that it is given."""
+
+    model: Model = Model()
+    patch: int = Field(32, ge=16, le=1024, description="Side of its maps, pixels")
+    experiments: list[Experiment] | None = Field(None, description="Only these, for a slow network; none for all")
+    domains: list[Name] | None = Field(None, description="Only these; none for all")
+    effort: Effort | None = Field(None, description="Other numbers than the study's, as a whole")
+
+
 class Study(Section):
     """Networks x domains x experiments."""
 
@@ -81,6 +82,10 @@ class Study(Section):
     def root(self) -> Path:
         """Directory of the study, relative to the current directory."""
         return Path("results") / self.name
+
+    def effort_of(self, network: str) -> Effort:
+        """How much is computed through a network."""
+        return self.networks[network].effort or self.effort
 
     def domains_of(self, network: str) -> list[str]:
         """Domains that a network is given, without its own."""
