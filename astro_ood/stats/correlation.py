@@ -18,26 +18,16 @@ sqrt(1/n_a + 1/n_i + 1/n_s). The floor is its mean between two sets of real maps
 so its mean excess over D^2 is taken off: the interval is for the value expected at these sizes, as the floor and the null are. Nominal 95 %
 intervals cover it in 94 to 100 % of 200 trials (eight features in three statistics, 12 / 48 / 12 to 24 / 96 / 96; `benchmarks/calibration.py intervals`).
 
-Rejections at nominal 5 %, in per cent (all columns of `features`, of 1,500 skewed random fields of 32 x 32, 199 divisions). Perfect generators, 200 trials, +-1.5:
-*resampled* parents, pairs of parents (0.95 of one, 0.3 of another; *pairs*), mixtures of three parents (*mixed*), and resampled ones of which only `n_effective` is
-known (*unknown*, lenient); the range is over single groups. Planted, 40 trials, all groups together: the columns of a resampled set shuffled, so that no correlation is
-left (*none*); half of the variance shuffled (*half*); the four largest scales of the spectrum shuffled, each for itself (*large scales*).
+Perfect generators are rejected at nominal 5 % in 0 to 8.5 % of 200 trials (docs/statistics.md; `benchmarks/calibration.py correlations`). Planted
+(`lost`, 40 trials, all columns of `features` of 1,500 skewed random fields of 32 x 32, resampled parents, 99 divisions), in per cent: nothing; the
+columns shuffled, so that no correlation is left; the four largest scales of the spectrum shuffled, each for itself:
 
-=============================  =========  =========  =====  =====  =======
-inverted / samples / held out  one group  resampled  pairs  mixed  unknown
-=============================  =========  =========  =====  =====  =======
-8 / 32 / 8                     3 - 8      3          3      2      1
-24 / 96 / 96                   2 - 7      2          1      2      2
-32 / 32 / 32                   3 - 9      8          6      5      4
-=============================  =========  =========  =====  =====  =======
-
-=============================  ====  ====  ============
-inverted / samples / held out  none  half  large scales
-=============================  ====  ====  ============
-12 / 48 / 12                   100   40    70
-32 / 96 / 32                   100   88    100
-96 / 192 / 96                  100   100   100
-=============================  ====  ====  ============
+=============================  =======  =========  ============
+inverted / samples / held out  nothing  none left  large scales
+=============================  =======  =========  ============
+12 / 48 / 12                   0        100        85
+32 / 96 / 32                   8        100        98
+=============================  =======  =========  ============
 """
 
 from __future__ import annotations
