@@ -7,6 +7,7 @@
     OMP_NUM_THREADS=1 python benchmarks/calibration.py unknown          sets.compare_sets, which maps were inverted unknown or ignored
     OMP_NUM_THREADS=1 python benchmarks/calibration.py power            planted differences: sets.compare_sets and conditional.compare
     OMP_NUM_THREADS=1 python benchmarks/calibration.py lost             lost correlations: correlation.compare_correlations
+    OMP_NUM_THREADS=1 python benchmarks/calibration.py masks            conditional.compare of skewed fields of 24 x 24, a hole in each real map
     OMP_NUM_THREADS=1 python benchmarks/calibration.py intervals        how often 95 % intervals of correlations cover
 
 The maps are stood for by vectors of a known law, so that a generator can be perfect: eight correlated Gaussian features (for twins,
@@ -33,6 +34,7 @@ from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
 from astro_ood.stats.pool import STATISTICS
 from astro_ood.stats.rows import is_copying
 from astro_ood.stats.sets import compare_sets
+from astro_ood.stats.stack import Stack
 
 Array = NDArray[np.float64]
 Generator = Callable[[Array, int, np.random.Generator], Array]
@@ -224,6 +226,30 @@ def lost(n: int) -> tuple[list[str], list[list[str]]]:
     return ["inverted / samples / held out", "nothing lost", "none left", "large scales"], rows
 
 
+def masks(n: int) -> tuple[list[str], list[list[str]]]:
+    """Real maps with a hole of 7 x 7 pixels, samples (other fields of the same law) under their masks, or whole beside filled real maps."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for trial in range(n):
+        rng = np.random.default_rng([trial, 24])
+        fields = np.exp(0.5 * gaussian_field(56, 24, -2.5, rng))
+        gone = np.zeros((32, 24, 24), bool)
+        for one, (top, left) in zip(gone, rng.integers(1, 16, size=(32, 2)), strict=True):
+            one[top : top + 7, left : left + 7] = True
+        real, samples = Stack.of(fields[:32], mask=gone), Stack.of(fields[32:])
+        ways = {
+            "masks of the real maps": (real, samples.dealt(real, rng)),
+            "whole maps and filled ones": (Stack.of(np.concatenate(list(real.filled()))), samples),
+        }
+        for way, sets in ways.items():
+            behind, new = (features(x, mask=hidden) for maps in sets for x, hidden in maps.blocks())
+            for name, feature in new.items():
+                values = behind[name].values
+                p = compare(values[:16], feature.values, rng, inverted=values[16:], kind=feature.kind, n_permutations=DIVISIONS).p
+                found.setdefault(way, {}).setdefault(name, []).append(p)
+    names = list(next(iter(found.values())))
+    return ["samples", *names], [[way, *(rate(p)[0] for p in by_name.values())] for way, by_name in found.items()]
+
+
 def intervals(n: int) -> tuple[list[str], list[list[str]]]:
     rows = []
     for sizes in ((12, 48, 12), (24, 48, 24), (32, 96, 32), (24, 96, 96)):
@@ -250,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = {
         **{"means": means, "distances": distances, "correlations": correlations, "twins": twins},
-        **{"unknown": unknown, "power": power, "lost": lost, "intervals": intervals},
+        **{"unknown": unknown, "power": power, "lost": lost, "intervals": intervals, "masks": masks},
     }
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--trials", type=int, default=400)

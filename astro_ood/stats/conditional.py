@@ -136,7 +136,9 @@ def compare(
     null, between = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]).std(axis=0)
     n_a, n_eff = parts[0][2:]
     difference = summary(samples, np.ones((1, n_s)), kind)[0] - summary(real, np.ones((1, len(real))), kind)[0]
-    idle = _idle(real, samples, null)
+    idle = _idle(real if inverted is None else np.concatenate([real, as_values(inverted)]), samples, kind)
+    # where samples are independent, they are in the null themselves
+    idle &= behind.n_drawn is not None
     difference[idle], null[:, idle] = 0.0, 0.0
     # With the observed difference among them the B + 1 differences are exchangeable, and so are their standardised forms.
     p, p_scale, _ = max_t(difference, null, _rms(np.concatenate([null, difference[None]])))
@@ -159,14 +161,16 @@ def compare(
     )
 
 
-def _idle(real: FloatArray, samples: FloatArray, null: FloatArray) -> BoolArray:
-    """Columns (K,) that tell nothing: one value in all real maps, and in most samples.
+def _idle(real: FloatArray, samples: FloatArray, kind: Kind) -> BoolArray:
+    """Columns (K,) that tell nothing: one value in all real maps, and in most samples; for scatters, in most real maps too.
 
-    What occurs in few maps (a void below -2 sd) may occur in none of the real ones, and then in a sample of a perfect generator; no
-    division of the real maps knows that.
+    What occurs in few maps (a void below -2 sd) may occur in none or one of the real ones, and then in more samples of a perfect generator; no
+    division of the real maps knows that, and the logarithm of a scatter makes it infinitely large.
     """
-    constant = np.abs(null).max(axis=0) <= _ROUNDING * np.abs(real).max(axis=0)
-    return np.asarray(constant & (np.mean(np.abs(samples - real[0]) > _ROUNDING * np.abs(real[0]), axis=0) <= 0.5))
+    usual = np.median(real, axis=0)
+    tolerance = _ROUNDING * np.abs(real).max(axis=0)
+    alike, same = (np.mean(np.abs(x - usual) <= tolerance, axis=0) for x in (real, samples))
+    return np.asarray((alike > 0.5 if kind == "log_sd" else alike == 1.0) & (same >= 0.5))
 
 
 def summary(values: FloatArray, counts: FloatArray, kind: Kind) -> FloatArray:

@@ -16,7 +16,7 @@ sqrt(1/n_a + 1/n_i + 1/n_s). The floor is its mean between two sets of real maps
 
 **Interval.** Bootstrap of units of the real maps and of parents (the nearest inverted maps, where none are given). Drawing again adds noise to D^2,
 so its mean excess over D^2 is taken off: the interval is for the value expected at these sizes, as the floor and the null are. Nominal 95 %
-intervals cover it in 94 to 100 % of 200 trials (eight features in three statistics, 12 / 48 / 12 to 24 / 96 / 96; `benchmarks/calibration.py intervals`).
+intervals cover it in 95 to 100 % of 150 trials (eight features in two statistics, 12 / 48 / 12 to 24 / 96 / 96; `benchmarks/calibration.py intervals`).
 
 Perfect generators are rejected at nominal 5 % in 0 to 8.5 % of 200 trials (docs/statistics.md; `benchmarks/calibration.py correlations`). Planted
 (`lost`, 40 trials, all columns of `features` of 1,500 skewed random fields of 32 x 32, resampled parents, 99 divisions), in per cent: nothing; the

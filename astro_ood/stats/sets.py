@@ -27,6 +27,7 @@ the discriminant (91 to 100 %) and of precision to coverage (82 to 100 %) are fo
 Rejections at nominal 5 %, in per cent (eight correlated features, 199 divisions, 100 trials, so +-2.2; `benchmarks/calibration.py distances`).
 *Resampled* are drawn from the inverted maps; *others* is the range over a parent plus noise and mixtures of three parents; classifiers by their area
 under the ROC curve:
+
 =============================  ======  ===  ====  ======  =======  ======  ======  =====  ======  =======  ====  ===
 inverted / samples / held out  energy  MMD  kid   sliced  Frechet  linear  kernel  prec.  recall  density  cov.  any
 =============================  ======  ===  ====  ======  =======  ======  ======  =====  ======  =======  ====  ===
@@ -43,7 +44,7 @@ others 128 / 128 / 128         4       4    1-2   1-3     1-2      4-7     1-2  
 =============================  ======  ===  ====  ======  =======  ======  ======  =====  ======  =======  ====  ===
 
 The mixtures vary too little by a few per cent, and their single energy and kernel distances are rejected too often, the cubic kernel in up to 17 %; all
-distances together, which is what the verdict takes, are not. Where neither inverted maps nor parents are known, the kernel discriminant finds copies.
+distances together, which is what the verdict takes, are not.
 
 Power (`benchmarks/calibration.py power`, parent plus noise, 100 trials): one, or three, of eight features moved by 1 sd; scatter of all features 0.7 of
 what it should be; a mode at 2 sd that holds 30 % of the real maps missing:

@@ -116,6 +116,17 @@ def test_a_planted_difference_of_the_detectable_size_is_found_in_four_of_five(n)
     assert 0.71 < np.mean(found) < 0.89
 
 
+def test_what_is_rare_does_not_decide_about_the_scatter():
+    """A column that is 0 but in one map of twenty: its scatter is that of the few maps that happen to have it."""
+    p = []
+    for trial in range(100):
+        rng = np.random.default_rng([trial, 10])
+        inverted, held_out, samples = (np.column_stack([draw(n, rng), rng.random((n, 3)) < 0.05]) for n in (16, 16, 24))
+        p.append(compare(held_out, samples, rng, inverted=inverted, kind="log_sd", n_permutations=99).p)
+    # 100 trials at 5 %: 12 % is three standard deviations away
+    assert np.mean(np.array(p) <= 0.05) < 0.12
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_planted_scatter_of_the_detectable_size_is_found(sign):
     """Of the worse sign in four cases of five; too much scatter is seen better than too little, for few parents leave too little as well."""
