@@ -20,23 +20,24 @@ mean and the standard deviation of all samples; then as above. Inflating a plain
 is not enough: where samples are many and real maps few, its variance is that of the samples, which vary too little by chance as
 often as too much (20 % rejections for 6 / 48 / 6).
 
-Rejections of perfect generators at nominal 5 %, in per cent (eight correlated scales, 500 to 1,000 trials, so +-0.7 to 1; each
-range is over three generators: resampled parents, mixtures of three parents, a parent plus noise; the last column shows the plain
-permutation of samples against held-out maps):
+Rejections of perfect generators at nominal 5 %, in per cent (eight correlated scales, 200 trials, so +-1.5; each range is over three
+generators: resampled parents, mixtures of three parents, a parent plus noise; the last column shows the plain permutation of samples
+against held-out maps; `benchmarks/calibration.py means`):
 
-===========================  ==========  ==========  ==========  ==========  =====
-inverted / samples / held    real only   real only   stand-in    stand-in    plain
-out                          mean        log_sd      mean        log_sd      mean
-===========================  ==========  ==========  ==========  ==========  =====
-6 / 48 / 6                   4.4 - 5.1   4.7 - 9.1   3.2 - 5.3   2.3 - 5.1   53-65
-12 / 48 / 12                 4.3 - 4.9   5.4 - 8.1   2.9 - 4.7   3.4 - 5.5   31-37
-32 / 32 / 32                 5.4 - 5.9   5.1 - 6.1   4.2 - 5.0   2.9 - 4.3   16-20
-24 / 96 / 96                 4.8 - 5.0   5.3 - 6.7   4.4 - 5.3   4.5 - 6.0   55-57
-16 / 200 / 8                 4.6 - 5.6   3.0 - 4.6   4.2 - 5.4   1.8 - 2.2   24-30
-===========================  ==========  ==========  ==========  ==========  =====
+===========================  ===========  ==========  ==========  ==========  =======
+inverted / samples / held    real only    real only   stand-in    stand-in    plain
+out                          mean         log_sd      mean        log_sd      mean
+===========================  ===========  ==========  ==========  ==========  =======
+6 / 48 / 6                   5.5 - 8.5    2.5         2.0 - 4.0   0.5 - 3.0   44-54
+12 / 48 / 12                 5.0 - 9.0    3.0 - 4.5   4.0 - 5.5   1.0 - 2.0   34-39
+8 / 32 / 8                   4.5 - 5.5    4.5 - 6.0   2.0 - 3.5   2.0 - 3.5   36-43
+32 / 32 / 32                 2.0 - 4.5    2.5 - 4.0   2.5 - 3.5   1.0 - 2.5   12-16
+24 / 96 / 96                 6.0 - 6.5    4.0 - 5.5   4.0 - 6.5   2.0 - 3.5   55-61
+16 / 200 / 8                 1.5 - 2.5    5.0 - 5.5   1.0 - 2.0   2.0 - 4.5   21-22
+128 / 128 / 128              2.0 - 4.0    3.0 - 7.0   1.5 - 2.0   1.5 - 4.0   16-18
+===========================  ===========  ==========  ==========  ==========  =======
 
-The 8 to 9 % are the mixtures, whose scatter really is too small (by 20 % for 6 parents, 10 % for 12), for few parents are mixed about
-their own estimated mean; the other two generators stay below 6.5 %.
+The scatter of mixtures of few parents really is too small, for they are mixed about their own estimated mean.
 """
 
 from __future__ import annotations
