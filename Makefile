@@ -2,9 +2,11 @@
 #   make demo                       the two embedded runs, with their reports
 #   make demo PIP_ARGS="..."        another index or build of torch, handed to pip
 #   make test                       static checks and tests
+#   make test WORKERS=8             more processes; each takes one thread and up to 2 GB
 PYTHON ?= python3
 PIP_ARGS ?=
 CORES ?= all
+WORKERS ?= 2
 CONFIGS ?= config/config.yaml config/planck-ebv.yaml
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +25,7 @@ demo: $(VENV)/ready
 	done
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
