@@ -57,8 +57,8 @@ def _power(rows: Sequence[Row]) -> list[str]:
     text = []
     least, most, m = attainable(whole)
     if m:
-        plain = by_test(least, most, words.probability)
-        corrected = by_test(min(1.0, m * least), min(1.0, m * most), words.probability)
+        plain = by_test(least, most, _smallest)
+        corrected = by_test(min(1.0, m * least), min(1.0, m * most), _smallest)
         text.append(
             f"With these numbers of maps no test can give p below {plain}, and after correction for "
             f"{words.count(m, 'test')} not below {corrected}."
@@ -76,3 +76,8 @@ def _power(rows: Sequence[Row]) -> list[str]:
         size_ = low if low == high else f"{low} (at the best scale) to {high} (at the worst)"
         text.append(f"A departure of the power spectrum below {size_} could have been missed.")
     return text
+
+
+def _smallest(p: float) -> str:
+    """A p-value that others lie above: itself, where it is small, and not a bound."""
+    return words.number(p, 2) if p < 1e-3 else words.probability(p)

@@ -109,6 +109,7 @@ def agreeing(found: Sequence[Range]) -> Range | None:
 
 def length(value: float, unit: str = "") -> str:
     """Three digits, without an exponent for thousands."""
+    unit = "pixels" if unit == "pixel" else unit
     return (f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}").rstrip()
 
 

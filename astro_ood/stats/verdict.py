@@ -209,9 +209,9 @@ class _Uses:
 
     @property
     def worthwhile(self) -> bool:
-        """Maps that are right in nothing else are of no use for varying as real ones do, nor for phases at a few scales."""
+        """Whether maps that differ are of use: in as many kinds as not, and in more than that they vary or have right phases at a few scales."""
         enough = [kind for kind, found in self.scaled.items() if found.first and (found.last or kind == "two-point statistics")]
-        return bool(set(self.plain) - {_VARIETY} or enough)
+        return bool(set(self.plain) - {_VARIETY} or enough) and len(self.plain) + len(self.scaled) >= len(self.wrong)
 
     @property
     def whole(self) -> bool:

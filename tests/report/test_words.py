@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,3 +111,11 @@ def test_limits_state_numbers_power_and_what_is_open():
 
 def test_what_disguises_text_is_replaced():
     assert words.clean("a\x00b\u202ec\ud800") == "a\ufffdb\ufffdc\ufffd"
+
+
+def test_a_smallest_p_is_a_number_and_no_bound():
+    data = make()
+    rows = [row | {"p_min": 2e-4} if row["p_min"] is not None else row for row in data.rows]
+    text = " ".join(limits_of(replace(data, rows=rows)))
+    assert "no test can give p below 2 × 10⁻⁴" in text
+    assert "below <" not in text
