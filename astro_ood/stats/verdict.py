@@ -18,9 +18,10 @@ from math import exp, log
 from statistics import median
 from typing import Literal
 
-from astro_ood.stats.reach import SCALED, TOLERANCE, Range, agreeing, length, ranges
+from astro_ood.stats.reach import SCALED, TOLERANCE, length
 from astro_ood.stats.rows import LEAST_MAPS, Row, attainable, by_test
 from astro_ood.stats.testing import ALPHA
+from astro_ood.stats.uses import KINDS, Uses, listed, scale_ranges, uses_of
 
 Status = Literal["usable", "limited", "undecided", "fails", "copies"]
 _NAMES = {
@@ -39,22 +40,7 @@ _NAMES = {
     "novelty_nn": "distance to the nearest real map",
     "novelty_scattering": "distance to the nearest real map in scattering coefficients",
 }
-_VARIETY = "the variety of maps"
-_KINDS = {
-    "one-point statistics": ("pdf", "moments"),
-    "two-point statistics": ("spectrum",),
-    "structure functions and gradients": ("increments",),
-    "the bispectrum": ("bispectrum",),
-    "wavelet scattering": ("scattering",),
-    # threads and blobs of the same area and outline differ in how the scales hang together
-    "filament morphology (Minkowski functionals, peaks, scattering)": ("excursion", "scattering"),
-    "the morphology of galaxies": ("morphology",),
-    _VARIETY: ("scatter", "correlation", "novelty_scattering"),
-}
 _SAID = {"agrees": "agreement", "differs": "difference", "undecided": "undecided"}
-_FAILING = ("different", "copies")
-# Lengths that differ by less are said as one, the longer
-_ALIKE = 1.5
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = TOL
     hidden = _hidden_factor(own)
     # where no map is held out, there is one test less, and one claim less
     weak = any(row["verdict"] == "undecided" for row in heads.values() if row["p"] is not None) or hidden > tolerance
-    uses = _uses(own, heads, tolerance)
+    uses = uses_of(own, heads, tolerance)
     details = failures if copying else failures[1:]
     sentences = [_setting(own[0]), *(_sentence(line) for line in details), *_passed(heads), *_by_scale(own, heads, tolerance)]
     sentences += _power(own, heads, hidden)
@@ -108,7 +94,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = TOL
         return Verdict(_copies(heads), sentences, "copies")
     if failures:
         if uses.worthwhile and "novelty_nn" not in failed:
-            also = [_NAMES[s] for s in failed[1:] if not any(s in statistics for statistics in _KINDS.values())]
+            also = [_NAMES[s] for s in failed[1:] if not any(s in statistics for statistics in KINDS.values())]
             return Verdict(f"usable {uses}: {failures[0]}{_also(also)}", sentences, "limited")
         return Verdict(failures[0] + _also([_NAMES[s] for s in failed[1:]]), sentences, "fails")
     if weak:
@@ -117,7 +103,7 @@ def verdict(rows: Sequence[Row], name: str = "synthetic", tolerance: float = TOL
 
 
 def _also(names: list[str]) -> str:
-    return f"; also in the {_listed(names)}" if names else ""
+    return f"; also in the {listed(names)}" if names else ""
 
 
 def _sentence(line: str) -> str:
@@ -153,10 +139,10 @@ def _failure(statistic: str, head: Row, own: list[Row]) -> str:
     where = worst["scale"]
     if statistic in ("joint", "image"):
         kind = " of image features" if statistic == "image" else ""
-        return f"fails as a set{kind}: {_listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
+        return f"fails as a set{kind}: {listed([row['scale'] for row in bad])} beyond what sets of real maps show (p {_p(head)})"
     if statistic == "correlation":
         worst = max(bad, key=lambda row: float(row["value"]) / max(row["floor"], 1e-9))
-        off = f"coefficients of {_listed([row['scale'] for row in bad])} differ by up to {worst['value']:.2f} (rms)"
+        off = f"coefficients of {listed([row['scale'] for row in bad])} differ by up to {worst['value']:.2f} (rms)"
         return f"fails in the {_NAMES[statistic]}: {off}, between sets of real maps by {worst['floor']:.2f} (p {_p(head)})"
     if statistic == "scatter":
         much = f"{'too much' if worst['value'] > 0 else 'too little'} in {where} (x {_ratio(exp(worst['value']))}, {_times(worst)} floor sd)"
@@ -198,77 +184,11 @@ def _by_size(head: Row) -> str:
     return "" if head["p_adjusted"] <= ALPHA else f" (by its size: the p-value, {_p(head)}, could not show it)"
 
 
-@dataclass(frozen=True)
-class _Uses:
-    """Kinds of statistics that a set may be used for: all, over which range, and those for which it may not, or perhaps not."""
-
-    plain: list[str]
-    scaled: dict[str, Range]
-    wrong: list[str]
-    open: list[str]
-
-    @property
-    def worthwhile(self) -> bool:
-        """Whether maps that differ are of use: in as many kinds as not, and in more than that they vary or have right phases at a few scales."""
-        enough = [kind for kind, found in self.scaled.items() if found.first and (found.last or kind == "two-point statistics")]
-        return bool(set(self.plain) - {_VARIETY} or enough) and len(self.plain) + len(self.scaled) >= len(self.wrong)
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is left out."""
-        return not (self.wrong or self.open) and all(found.first and found.last for found in self.scaled.values())
-
-    def __str__(self) -> str:
-        parts = [f"for {_listed(self.plain)}"] if self.plain else []
-        parts += [f"{where} for {_listed(kinds)}" for where, kinds in _grouped(self.scaled).items()]
-        text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + ", and " + parts[-1]
-        text += f"; not for {_listed(self.wrong)}" if self.wrong else ""
-        return text + (f"; undecided for {_listed(self.open)}" if self.open else "")
-
-
-def _uses(own: list[Row], heads: dict[str, Row], tolerance: float) -> _Uses:
-    """Kinds of statistics that could have shown a difference and did not; where it depends on the scale, over which scales."""
-    found = _Uses([], {}, [], [])
-    for kind, statistics in _KINDS.items():
-        measured = [heads[s]["verdict"] for s in statistics if s in heads]
-        widest = agreeing(_ranges(own, statistics[0], tolerance)) if statistics[0] in SCALED else None
-        if widest is not None:
-            found.scaled[kind] = widest
-        elif any(word in _FAILING for word in measured):
-            found.wrong.append(kind)
-        elif statistics[0] not in SCALED and measured and all(word in ("no difference detected", "novel") for word in measured):
-            found.plain.append(kind)
-        elif measured:
-            found.open.append(kind)
-    return found
-
-
-def _ranges(own: list[Row], statistic: str, tolerance: float) -> list[Range]:
-    return ranges([row for row in own if row["statistic"] == statistic and row["scale"] is not None], tolerance)
-
-
-def _grouped(scaled: dict[str, Range]) -> dict[str, list[str]]:
-    """Kinds by the words for their range; of nearly the same shortest length, that of the one that reaches less far."""
-    groups: dict[str, list[str]] = {}
-    for kind in (k for k, r in scaled.items() if r.first and r.last):
-        groups.setdefault("at all scales", []).append(kind)
-    reaching = sorted((k for k, r in scaled.items() if r.first and not r.last), key=lambda k: scaled[k].shortest)
-    while reaching:
-        near = [k for k in reaching if scaled[k].shortest <= _ALIKE * scaled[reaching[0]].shortest]
-        far = scaled[near[-1]]
-        groups[f"down to {length(far.shortest, far.unit)}"] = [k for k in scaled if k in near]
-        reaching = reaching[len(near) :]
-    for kind, found in scaled.items():
-        if not found.first:
-            groups.setdefault(found.where, []).append(kind)
-    return groups
-
-
 def _by_scale(own: list[Row], heads: dict[str, Row], tolerance: float) -> list[str]:
     """What is true where, of every statistic of which not the same is true at all scales."""
     sentences = []
     for statistic in (s for s in SCALED if s in heads):
-        found = _ranges(own, statistic, tolerance)
+        found = scale_ranges(own, statistic, tolerance)
         if len(found) > 1 or (found and found[0].word == "undecided" and heads[statistic]["verdict"] != "undecided"):
             parts = ", ".join(f"{_SAID[r.word]} {r.where}" for r in found)
             sentences.append(_sentence(f"{_NAMES[statistic]} by scale: {parts}"))
@@ -277,7 +197,7 @@ def _by_scale(own: list[Row], heads: dict[str, Row], tolerance: float) -> list[s
 
 def _passed(heads: dict[str, Row]) -> list[str]:
     names = [_NAMES[s] for s, row in heads.items() if s != "novelty_nn" and row["verdict"] == "no difference detected"]
-    return [f"No difference was detected in the {_listed(names)}."] if names else []
+    return [f"No difference was detected in the {listed(names)}."] if names else []
 
 
 def _power(own: list[Row], heads: dict[str, Row], hidden: float) -> list[str]:
@@ -302,11 +222,11 @@ def _no_p_below(heads: dict[str, Row]) -> str:
     return f"no p below {by_test(least, most, '{:.2g}'.format)} can occur"
 
 
-def _usable(own: list[Row], uses: _Uses, hidden: float) -> str:
+def _usable(own: list[Row], uses: Uses, hidden: float) -> str:
     against = "held-out maps" if own[0]["held_out"] else "the maps given (none held out)"
     if uses.whole:
         spectrum = uses.scaled["two-point statistics"]
-        where = f"down to {length(spectrum.shortest, spectrum.unit)}, for {_listed([k for k in _KINDS if k in (*uses.plain, *uses.scaled)])}"
+        where = f"down to {length(spectrum.shortest, spectrum.unit)}, for {listed([k for k in KINDS if k in (*uses.plain, *uses.scaled)])}"
     else:
         where = str(uses)
     return f"usable {where}: no difference from {against} detected; {_hidden(hidden)} could have been missed"
@@ -338,7 +258,7 @@ def _baselines(rows: Sequence[Row], name: str) -> list[str]:
         bad = [_NAMES.get(s, "copy rate") for s in wrong if s != "novelty_twins"]
         n = heads[0]["n_synthetic"]
         number = f" ({n} maps, where there are {own} samples)" if n < own else ""
-        sentences.append(f"Baseline {other}{number}: {'differs in the ' + _listed(bad) if bad else 'no difference detected'}.")
+        sentences.append(f"Baseline {other}{number}: {'differs in the ' + listed(bad) if bad else 'no difference detected'}.")
     return sentences
 
 
@@ -358,7 +278,8 @@ def _floors(row: Row) -> float:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    """Of a scatter that real maps hardly have the ratio is any number."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}" if value < 1000 else "more than 1000"
 
 
 def _times(row: Row) -> str:
@@ -372,7 +293,3 @@ def _length(row: Row) -> str:
 
 def _p(row: Row) -> str:
     return f"{row['p_adjusted']:.2g}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
