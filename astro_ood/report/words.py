@@ -46,7 +46,7 @@ STATISTICS = {
     "pdf": "one-point distribution (PDF)",
     "spectrum": "power spectrum",
     "moments": "moments",
-    "increments": "increments and gradients",
+    "increments": "structure functions and gradients",
     "bispectrum": "bispectrum",
     "excursion": "excursion sets: Minkowski functionals, peaks, voids",
     "scattering": "wavelet scattering",
