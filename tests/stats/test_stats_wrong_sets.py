@@ -88,4 +88,4 @@ def test_another_survey(sky):
     assert words["increments"] == words["scattering"] == "different"
     assert result.status == "limited"
     assert "fails in the structure functions and gradients" in result.headline
-    assert "not for wavelet scattering and filament morphology" in result.headline
+    assert "filament morphology" in result.headline.split("not for")[1]
