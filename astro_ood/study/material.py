@@ -21,7 +21,7 @@ from astro_ood.diffusion.frame import Frame
 from astro_ood.diffusion.presets import Preset, choose
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import integrate
-from astro_ood.errors import RunError
+from astro_ood.errors import ConfigError, RunError
 from astro_ood.study.domains import Domain, read_domain
 from astro_ood.study.settings import IN_DOMAIN, Effort, Study
 from astro_ood.study.table import Row
@@ -140,7 +140,15 @@ def own_maps(model: Denoiser, frame: Frame, patch: int, n: int, seed: int) -> Fi
 
 
 def prepare(study: Study, network: str, domain: str) -> None:
-    """Read (or draw) the maps of a pair, invert them to every time, and keep all."""
+    """Read (or draw) the maps of a pair, invert them to every time, and keep all.
+
+    Raises
+    ------
+    ConfigError
+        CF44: no such network or domain.
+    """
+    if network not in study.networks or domain not in (IN_DOMAIN, *study.domains_of(network)):
+        raise ConfigError("CF44", "study", f"there is no pair {network}, {domain}", "choose names of the study's file")
     model = open_configured(study.networks[network].model)
     frame, effort, patch = frame_of(study, network, model), study.effort_of(network), study.networks[network].patch
     if domain == IN_DOMAIN:
@@ -195,8 +203,17 @@ def save(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
 
 
 def load_material(study: Study, network: str, domain: str) -> Material:
-    """What `prepare` has kept."""
-    with np.load(study.material(network, domain), allow_pickle=False) as file:
+    """What `prepare` has kept.
+
+    Raises
+    ------
+    RunError
+        RN12: nothing has been prepared.
+    """
+    path = study.material(network, domain)
+    if not path.is_file():
+        raise RunError("RN12", path, "no latents yet", f"call `astro-ood study material CONFIG {network} {domain}` first")
+    with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     n = len(arrays["inverted"])
     maps = Domain(
