@@ -132,7 +132,7 @@ class Prior(Section):
     """Distribution fitted to the inverted latents."""
 
     kind: Literal["isotropic", "isotropic_corrected", "diagonal", "spectral", "lowrank", "wavelet"] = Field(
-        "spectral",
+        "isotropic",
         description="isotropic (published), isotropic_corrected, diagonal (per pixel), spectral (stationary), lowrank (spectral and "
         "directions that stand out), wavelet (local spectrum)",
     )
@@ -142,7 +142,7 @@ class Proposal(Section):
     """How new latents are made."""
 
     kind: Literal["gaussian", "shell", "parent", "forward", "lerp", "slerp", "norm_path", "lol", "bands", "low_high"] = Field(
-        "lol",
+        "gaussian",
         description="gaussian, shell or parent (a latent and noise) from the prior; forward (a map and noise); lerp, slerp or norm_path between two latents; lol "
         "(linear combinations), bands (one for each octave), low_high (large scales of one, small of another)",
     )
@@ -164,7 +164,7 @@ class Criteria(Section):
     """Which candidates are kept."""
 
     kind: Literal["calibrated", "paper", "none"] = Field(
-        "calibrated", description="calibrated on the latents, the published bands, or none"
+        "none", description="calibrated on the latents, the published bands, or none (isotropic draws meet no calibrated ones)"
     )
     names: list[Literal["distance", "origin_angle", "pair_angle", "radius", "spectrum", "whiteness"]] = Field(
         ["distance", "origin_angle", "spectrum", "whiteness"], min_length=1, description="calibrated: which numbers have bands"
@@ -197,8 +197,8 @@ class Decoding(Section):
 
     eta: float = Field(0.0, ge=0, le=1, description="Stochasticity: 0 deterministic, 1 ancestral")
     guidance: Guidance | None = Field(
-        None,
-        description="Move maps towards statistics of the inverted ones; {} takes the defaults of docs/guidance.md, none: do not",
+        Guidance(),
+        description="Move maps towards statistics of the inverted ones (docs/guidance.md); null: do not, as for maps of several channels",
     )
     transfer: bool = Field(
         False,

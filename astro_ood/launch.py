@@ -76,7 +76,8 @@ def propose_config(
     )
     run = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:60] or "run"
     title = f"Synthetic maps from {Path(first.path).name}"[:200]
-    config = Config(name=run, title=title, data=data, model=config_.Model(name=model))
+    decoding = config_.Decoding(guidance=None) if first.axis0 == "channels" else config_.Decoding()
+    config = Config(name=run, title=title, data=data, model=config_.Model(name=model), decoding=decoding)
     head = "\n".join(["astro_ood: what was found", *(_describe(s) for s in summaries), *(f"skipped: {line}" for line in skipped)])
     notes = {
         "data.unit": f"found: {first.unit or 'none, say it here'}",
@@ -150,6 +151,9 @@ def check_config(config: Config) -> Iterator[str]:
     settings = config.inversion
     for t_0 in (*(settings.check_t_0 or ()), settings.t_0):
         preset = configured(config, model, t_0)
+    if config.decoding.guidance and found.frame.shape[0] > 1:
+        problem = f"maps of {found.frame.shape[0]} channels cannot be guided: statistics are those of one map"
+        raise ConfigError("CF44", "decoding.guidance", problem, "set it to null")
     check_shards(n, settings.shards, "inversion.shards")
     check_shards(config.proposal.n, config.decoding.shards, "decoding.shards")
     for _, message in maps.readout.skipped:

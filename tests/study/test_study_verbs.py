@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from astro_ood import cli
+from astro_ood.study.settings import EXPERIMENTS, load
 
 
 @pytest.fixture
@@ -50,3 +51,14 @@ def test_the_workflow_plans_every_cell(root, tmp_path):
     jobs = dict(line.split() for line in planned.stdout.splitlines() if line.startswith("study") and len(line.split()) == 2)
     # two domains and the network's own maps; ten experiments on both, two on its own maps as well
     assert jobs == {"study_material": "3", "study_cell": "22", "study": "1"}
+
+
+@pytest.mark.parametrize("name", ["config/study.yaml", "config/test/study.yaml"])
+def test_the_studies_are_read(root, name):
+    study = load(root / name)
+    assert {experiment for experiment, _, _ in study.cells()} == set(EXPERIMENTS)
+    assert set(study.effort.recipes or ()) <= KNOWN
+
+
+# recipes of a cell that has latents at 300 and 700
+KNOWN = {"lol", "spectral", "lol, guided", "IAAFT"}
