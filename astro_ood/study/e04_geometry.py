@@ -23,5 +23,5 @@ def run(cell: Material) -> Iterator[Row]:
     yield cell.row("E4", "latents", "s", found.s, n=n)
     yield cell.row("E4", "latents", "distance / sqrt(2 d)", float(np.mean(found.distances)) / scale, n=n)
     yield cell.row("E4", "latents", "angle at the origin", float(np.mean(found.angles)), n=n)
-    yield cell.row("E4", "latents", "distance off its prediction", found.distance, n=n)
-    yield cell.row("E4", "latents", "angle off its prediction", found.angle, n=n)
+    yield cell.row("E4", "latents", "distance off its prediction, %", scaled(found.distance, 100), n=n)
+    yield cell.row("E4", "latents", "angle off its prediction, %", scaled(found.angle, 100), n=n)

@@ -55,7 +55,7 @@ def _section(section: Section, rows: Sequence[Row], folder: Path) -> dict[str, A
     own = [r for r in rows if r.experiment == section.experiment]
     pictures = []
     for i, panel in enumerate(section.panels):
-        shown = [r for r in own if r.quantity in panel.quantities]
+        shown = [r for r in own if r.quantity in panel.quantities and (not panel.cases or r.case in panel.cases)]
         if shown:
             figure = panel.draw(shown)
             _keep(figure, folder / f"{section.experiment}-{i + 1}.png")

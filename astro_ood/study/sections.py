@@ -10,6 +10,7 @@ from astro_ood.study.figures import Draw, curves, dots, frontier, scatter
 FIDELITY, NOVELTY = "worst spectrum", "nearest"
 _AT = "evaluations per direction"
 _TIME = "time of the published schedule"
+_INVERTED = ("inverted",)
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Panel:
     quantities: tuple[str, ...]
     draw: Draw
     caption: str
+    cases: tuple[str, ...] = ()
+    """Which are shown; all where none are named."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class Section:
     panels: tuple[Panel, ...]
 
 
-def _curve(quantity: str, caption: str, xlabel: str, ylabel: str, log: str = "", level: float | None = None) -> Panel:
-    return Panel((quantity,), partial(curves, xlabel=xlabel, ylabel=ylabel, log=log, level=level), caption)
+def _curve(
+    quantity: str, caption: str, xlabel: str, ylabel: str, log: str = "", level: float | None = None, cases: tuple[str, ...] = ()
+) -> Panel:
+    return Panel((quantity,), partial(curves, xlabel=xlabel, ylabel=ylabel, log=log, level=level), caption, cases)
 
 
 def _dots(quantity: str, caption: str, xlabel: str, log: str = "", level: float | None = None) -> Panel:
@@ -123,7 +128,15 @@ SECTIONS = (
         "E6",
         "Stochastic decoding is captured by the network's own domain",
         "a part of captured maps that grows with eta, low up to 0.3",
-        (_curve("captured", "Maps nearer to the network's own samples than to the maps inverted", "eta", "part captured"),),
+        (
+            _curve(
+                "captured",
+                "Maps nearer to the network's own samples than to held-out maps",
+                "eta",
+                "part captured",
+                cases=("inverted", "isotropic"),
+            ),
+        ),
     ),
     Section(
         "E7",
@@ -150,8 +163,14 @@ SECTIONS = (
         "Inverted latents are forward-diffused maps",
         "equal centres and spreads at every time",
         (
-            _curve("|mu| / sqrt(d)", "Norm of the common centre per root of the dimension", _TIME, "|mu| / sqrt(d)"),
-            _curve("s", "Spread per dimension", _TIME, "s"),
+            _curve(
+                "|mu| / sqrt(d)",
+                "Norm of the common centre per root of the dimension",
+                _TIME,
+                "|mu| / sqrt(d)",
+                cases=("inverted", "lemma"),
+            ),
+            _curve("s", "Spread per dimension; 1 for noise", _TIME, "s", "", 1.0, _INVERTED),
         ),
     ),
     Section(
