@@ -188,7 +188,7 @@ def latent_card(run: Run) -> LatentCard:
         proposal={"kind": attrs["kind"], "k": int(proposals.load("parents").shape[1]), "n": len(attrs["ids"])},
         criteria=attrs["criteria"],
         tally=attrs["tally"],
-        held_out_accepted=(accepted, n) if n else None,
+        held_out_accepted=(accepted, n) if n and attrs["criteria"]["bands"] else None,
     )
 
 
