@@ -20,9 +20,10 @@ from astro_ood.errors import AstroOodError
 
 if TYPE_CHECKING:
     from astro_ood.api.diagnose import Diagnostics, diagnose
-    from astro_ood.api.generate import decode, fit_prior, invert, sample
+    from astro_ood.api.generate import decode, fit_prior, invert
     from astro_ood.api.measure import measure
     from astro_ood.api.models import open_model
+    from astro_ood.api.propose import sample
     from astro_ood.api.run import Run, open_run
     from astro_ood.api.types import FittedPrior, Latents, Proposals, Scores
     from astro_ood.api.validate import validate
@@ -36,7 +37,7 @@ _HOME = {
     "fit_prior": "api.generate",
     "invert": "api.generate",
     "open_model": "api.models",
-    "sample": "api.generate",
+    "sample": "api.propose",
     "measure": "api.measure",
     "Run": "api.run",
     "open_run": "api.run",

@@ -13,19 +13,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from astro_ood._sections import Decoding, Diagnostics, Guidance, Section, Validation
 from astro_ood._yaml import read_text, read_yaml
 from astro_ood.errors import ConfigError, InputError
 
-Positive = Annotated[int, Field(ge=1)]
 MAX_ARGUMENT_BYTES = 100_000
 
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys, NaN and infinity are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, validate_default=True)
+__all__ = [
+    "Config",
+    "Criteria",
+    "Data",
+    "Decoding",
+    "Diagnostics",
+    "Guidance",
+    "Inversion",
+    "Model",
+    "Prior",
+    "Proposal",
+    "Section",
+    "Validation",
+    "expand",
+    "load",
+    "parse",
+    "watched",
+]
 
 
 class Data(Section):
@@ -174,54 +187,6 @@ class Criteria(Section):
     )
 
 
-class Guidance(Section):
-    """Statistics of the inverted maps that decoded maps are moved towards; they are no evidence for the new maps (docs/guidance.md)."""
-
-    t_from: float | None = Field(
-        None, ge=0, description="Time from which on estimates are moved, in the network's own steps; none: t_0"
-    )
-    steps: int = Field(8, ge=0, le=1000, description="Steps downhill at each evaluation of the network; 0: only at the end")
-    last: int = Field(120, ge=0, le=10_000, description="Steps downhill of the decoded map")
-    strength: float = Field(1.0, gt=0, le=1, description="Part of the way that an estimate is moved")
-    aim: Literal["parent", "draw", "mean"] = Field(
-        "parent", description="Statistics of one inverted map, a draw from their law, or their mean"
-    )
-    statistics: list[Literal["spectrum", "pdf", "scattering", "phases"]] = Field(
-        ["spectrum", "pdf", "scattering", "phases"], min_length=1, description="Which are steered"
-    )
-    soft: bool = Field(True, description="Targets as they are seen through the noise of their time")
-
-
-class Decoding(Section):
-    """How new latents become maps."""
-
-    eta: float = Field(0.0, ge=0, le=1, description="Stochasticity: 0 deterministic, 1 ancestral")
-    guidance: Guidance | None = Field(
-        Guidance(),
-        description="Move maps towards statistics of the inverted ones (docs/guidance.md); null: do not, as for maps of several channels",
-    )
-    transfer: bool = Field(
-        False,
-        description="Filter decoded maps by one gain for each scale, from the first 24 samples to the inverted maps; every shard decodes "
-        "these 24; the spectrum is then no evidence (docs/trajectories.md)",
-    )
-    shards: int = Field(2, ge=1, le=2000, description="Jobs that the decoding is divided into")
-
-
-class Validation(Section):
-    """How the new maps are compared with the held-out ones."""
-
-    permutations: int = Field(4999, ge=99, le=1_000_000, description="Random relabellings of a test")
-    log: bool | None = Field(None, description="Compare log10 of the maps; none: where the stretch is log10")
-    baselines: list[Literal["augmentation", "gaussian", "iaaft", "scattering"]] | None = Field(
-        None, description="Methods without a network to compare with; none: all, scattering only for maps of up to 128 x 128 pixels"
-    )
-    galaxies: bool = Field(False, description="Compare concentration, asymmetry, Gini and M20: for maps of one galaxy each")
-    synthesised: int | None = Field(
-        None, ge=2, description="Maps of the scattering baseline at most (0.4 s for 64 x 64); none: as new ones"
-    )
-
-
 class Config(Section):
     """One run: one domain, one directory `results/<name>`."""
 
@@ -235,6 +200,7 @@ class Config(Section):
     proposal: Proposal = Proposal()
     criteria: Criteria = Criteria()
     decoding: Decoding = Decoding()
+    diagnostics: Diagnostics = Diagnostics()
     validation: Validation = Validation()
 
     @model_validator(mode="after")
@@ -264,6 +230,11 @@ class Config(Section):
     def probes(self) -> bool:
         """Whether a probe of the maps decides something."""
         return self.inversion.preset == "tolerance" or self.model.micro_batch == "auto"
+
+    @property
+    def diagnosed_by(self) -> list[str]:
+        """What diagnostics depend on: the network too where they ask it."""
+        return ["seed", "diagnostics", *(["model"] if self.diagnostics.trajectories else [])]
 
     def only(self, *keys: str) -> dict[str, Any]:
         """Name and further entries: what one stage depends on, and what its store records."""

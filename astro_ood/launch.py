@@ -181,6 +181,7 @@ def plan_config(config: Config) -> Iterator[str]:
     AstroOodError
         As `check_config`.
     """
+    from astro_ood.api.trajectories import network_calls
     from astro_ood.diffusion.batching import MICRO_BATCH, seconds_per_call
     from astro_ood.stages.common import configured
 
@@ -206,6 +207,11 @@ def plan_config(config: Config) -> Iterator[str]:
         total += calls * seconds
         more = f" (+ {extra} for errors, of {sum(estimated)})" if extra else ""
         yield f"{stage}: {n_maps} maps, {each} evaluations each{more}, {calls} network calls in {shards} jobs, about {_duration(calls * seconds)} in all"
+    if config.diagnostics.trajectories:
+        asked = config.diagnostics
+        calls = network_calls(preset, found.maps.n_inverted, asked.maps, len(asked.etas), asked.own, micro_batch)
+        total += calls * seconds
+        yield f"diagnose: {asked.own} maps of the network's own, bandwidth and capture, {calls} network calls in 1 job, about {_duration(calls * seconds)}"
     maps, latents = found.maps.stretch.dtype().itemsize * math.prod(found.frame.shape), found.pilot[0].nbytes
     size = n * (2 * maps + latents) + config.proposal.n * (maps + latents)
     yield f"disk: about {size / 1e6:.1f} MB in {config.run}, before compression"

@@ -22,12 +22,15 @@ from astro_ood.latents.diagnostics import Gaussianity, Judgement, LatentSpectrum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from astro_ood.api.trajectories import Trajectories
+    from astro_ood.diffusion.denoiser import Denoiser
+
 LEAST = 4
 # Latents that are looked at, at most; numbers in them at most (spectrum and geometry; those that are repeated for surrogates and relabellings).
 MOST, MOST_REPEATED = 512, 64
 _NUMBERS, _NUMBERS_REPEATED = 2**24, 2**18
 _LARGE = 2**16
-WHITE = "white noise"
+WHITE, OWN = "white noise", "own maps of the network"
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,16 @@ class Diagnostics:
         return {one.name: one for one in self.judgements}[name]
 
     def plot(self, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
-        """Departures from a Gaussian, spectrum, separability against number, variance by smoothness.
+        """Departures from a Gaussian, spectrum, separability against number, variance by smoothness; where a network was asked, bandwidth and capture.
 
         Parameters
         ----------
-        axes : four Axes, optional
+        axes : four Axes (six where a network was asked), optional
             Where to draw; a new figure, which a notebook shows, where none are given.
 
         Returns
         -------
-        ndarray of Axes, shape (4,)
+        ndarray of Axes, shape (4,) or (6,)
         """
         from astro_ood.api import plots
 
@@ -104,6 +107,11 @@ def diagnose(
     maps: NDArray[Any] | None = None,
     *,
     others: Mapping[str, Latents | NDArray[Any]] | None = None,
+    model: Denoiser | None = None,
+    references: NDArray[Any] | None = None,
+    n_maps: int = 6,
+    etas: Sequence[float] = (0.0, 0.3, 1.0),
+    n_own: int = 16,
     n_surrogates: int | None = None,
     seed: int = 0,
 ) -> Diagnostics:
@@ -118,6 +126,11 @@ def diagnose(
     others : mapping, optional
         Further latents by name (inverted in-domain maps, forward-diffused or held-out ones): each is tested for being Gaussian, and told from
         the first ones. White noise is always one of those they are told from.
+    model : Denoiser, optional
+        The network that inverted `Latents`: it is asked for maps of its own, whose latents join `others`, for bandwidth and for mode
+        interference. Some hundred evaluations for each map.
+    references, n_maps, etas, n_own
+        With `model`: see `astro_ood.api.trajectories.follow`.
     n_surrogates : int, optional
         Gaussian surrogates, and relabellings; 99 where none are given, 39 for latents of more than 65,536 numbers.
     seed : int
@@ -125,11 +138,38 @@ def diagnose(
     Raises
     ------
     InputError
-        IN33: latents of several shapes, or maps that do not belong to them.
+        IN33: latents of several shapes, maps that do not belong to them, or a network and latents of unknown origin.
+    ModelError
+        MD56: `model` is not the network that inverted.
     """
     z, clean = _arrays(latents)
     clean = clean if maps is None else np.asarray(maps)
     beside = {name: _arrays(other)[0] for name, other in (others or {}).items()}
+    asked = None
+    if model is not None:
+        from astro_ood.api.trajectories import follow
+
+        if not isinstance(latents, Latents):
+            raise InputError("IN33", "latents", "an array, whose origin is not known", "give what ao.invert returned")
+        if len(z) >= LEAST:
+            inverted = latents.reconstruction[latents.usable]
+            asked = follow(
+                model, latents.origin, z, inverted, references=references, n_maps=n_maps, etas=etas, n_own=n_own, seed=seed
+            )
+    return diagnose_arrays(z, clean, beside, asked, n_surrogates=n_surrogates, seed=seed)
+
+
+def diagnose_arrays(
+    z: NDArray[Any],
+    clean: NDArray[Any] | None,
+    others: Mapping[str, NDArray[Any]],
+    asked: Trajectories | None = None,
+    *,
+    n_surrogates: int | None = None,
+    seed: int = 0,
+) -> Diagnostics:
+    """The same of arrays, with what the network has answered."""
+    beside = {**others, **({OWN: asked.own} if asked is not None and len(asked.own) else {})}
     _require_shapes(z, clean, beside)
     if len(z) < LEAST:
         words = f"{len(z)} latents are too few to diagnose; {LEAST} are needed"
@@ -148,13 +188,19 @@ def diagnose(
         diagnostics.judge_gaussianity(gaussian, controls),
         diagnostics.judge_spectrum(spectrum),
         diagnostics.judge_prediction(prediction),
-        *(diagnostics.judge_separability(found, f"told from {name}") for name, found in compared.items()),
+        *(
+            diagnostics.judge_separability(found, f"told from {name}", _controls(name, subsets, n_surrogates, seed))
+            for name, found in compared.items()
+        ),
     ]
     curves = _curves(gaussian, spectrum, prediction, compared)
     if clean is not None:
         smooth = diagnostics.compute_smooth_areas(z[many], clean[many], seed=seed)
         judged.append(diagnostics.judge_smooth_areas(smooth))
         curves["smooth_areas"] = {"deciles": smooth.deciles, "n": len(many), "p": smooth.p}
+    if asked is not None:
+        judged += asked.judgements
+        curves |= asked.curves
     return Diagnostics(judged, _plain(curves))
 
 
@@ -190,6 +236,15 @@ def _compared(z: NDArray[Any], others: Mapping[str, NDArray[Any]], n_permutation
         name: diagnostics.compute_separability(z, other, n_permutations=n_permutations, seed=seed)
         for name, other in {WHITE: white, **others}.items()
     }
+
+
+def _controls(name: str, others: Mapping[str, NDArray[Any]], n_permutations: int, seed: int) -> dict[str, Separability]:
+    """Latents of the network's own maps, told from white noise: no others should be told from it better."""
+    own = others.get(OWN)
+    if name != WHITE or own is None:
+        return {}
+    white = stream(seed, "white latents").standard_normal(own.shape)
+    return {OWN: diagnostics.compute_separability(own, white, n_permutations=n_permutations, sizes=(), seed=seed)}
 
 
 def _curves(

@@ -61,15 +61,16 @@ def latents(run: Run, ax: Axes | None = None) -> Axes:
 
 
 def diagnostics(curves: Mapping[str, Any], axes: Sequence[Axes] | None = None) -> NDArray[Any]:
-    """Four figures of latents: normality, spectrum, separability, smooth areas."""
-    from astro_ood.report.diagnostics import FIGURES, draw
+    """Figures of latents: normality, spectrum, separability, smooth areas; bandwidth and capture where a network was asked."""
+    from astro_ood.report.diagnostics import draw, shown
 
     if axes is None:
         from matplotlib import pyplot
 
-        axes = pyplot.figure(figsize=(11, 7), layout="constrained").subplots(2, 2).ravel()
-    if len(axes) != len(FIGURES):
-        raise ValueError(f"{len(axes)} axes, {len(FIGURES)} are needed")
+        rows = len(shown(curves)) // 2
+        axes = pyplot.figure(figsize=(11, 3.5 * rows), layout="constrained").subplots(rows, 2).ravel()
+    if len(axes) != len(shown(curves)):
+        raise ValueError(f"{len(axes)} axes, {len(shown(curves))} are needed")
     draw(curves, list(axes))
     return np.asarray(axes, dtype=object)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,53 @@ def smooth_figure(found: Curves, into: Into = Figure) -> Figure:
     return whole_figure(axes)
 
 
+def bandwidth_figure(found: Curves, into: Into = Figure) -> Figure:
+    """Room around the state of each map along noise and towards another map, in norms of the state; what has no end is left out."""
+    (axes,) = panels(into, 2.2)
+    rows = (("noise", "along noise"), ("another", "towards another map"), ("gap", "distance of that map"))
+    shown = [0.1, 1.0]
+    for row, ((key, name), (colour, _)) in enumerate(zip(rows, _COLOURS, strict=False)):
+        values = _numbers(found[key])
+        known = values[np.isfinite(values) & (values > 0)]
+        shown += list(known)
+        axes.plot(known, np.full(len(known), row), "o", color=colour, ms=4.4, alpha=0.45, mew=0, ls="none")
+        tell(axes, name, known, np.full(len(known), row), (f"{words.number(v, 3)} of the norm of the state" for v in known))
+        if len(known):
+            middle = float(np.median(known))
+            axes.plot([middle, middle], [row - 0.3, row + 0.3], color=colour, lw=2.2)
+    axes.set_xscale("log")
+    axes.set_xlim(min(shown) / 1.5, max(shown) * 1.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [name for _, name in rows])
+    axes.tick_params(axis="y", labelsize=_SMALL)
+    axes.set_xlabel("distance from the state [its norm]")
+    log_ticks(axes, "x")
+    return whole_figure(axes)
+
+
+def capture_figure(found: Curves, into: Into = Figure) -> Figure:
+    """Fraction of decoded maps that the network's own domain captures, with its interval, against the stochasticity of decoding."""
+    (axes,) = panels(into, 2.6)
+    etas, fraction, low, high = (_numbers(found[key]) for key in ("etas", "fraction", "low", "high"))
+    order = np.argsort(etas)
+    etas, fraction, low, high = etas[order], fraction[order], low[order], high[order]
+    axes.vlines(etas, low, high, color=_COLOURS[0][0], lw=1.4)
+    axes.plot(etas, fraction, "o-", color=_COLOURS[0][0], lw=1.4, ms=4.4)
+    told = (
+        f"{f:.0%} ({a:.0%} to {b:.0%}) at eta {words.number(e, 2)}" for e, f, a, b in zip(etas, fraction, low, high, strict=True)
+    )
+    tell(axes, "captured", etas, fraction, told)
+    axes.axhline(found["sensitivity"], color=MUTED, lw=1.0, ls=":")
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_xlim(float(etas[0]) - 0.04, float(etas[-1]) + 0.04)
+    axes.set_xlabel("stochasticity eta")
+    axes.set_ylabel("captured")
+    plain_ticks(axes, "x")
+    plain_ticks(axes, "y")
+    place(axes, [(float(found["sensitivity"]), "network's own", MUTED)])
+    return whole_figure(axes)
+
+
 FIGURES = {
     "gaussianity": normality_figure,
     "spectrum": colour_figure,
@@ -119,9 +166,18 @@ FIGURES = {
 }
 
 
+# what only a network can answer
+ASKED = {"bandwidth": bandwidth_figure, "interference": capture_figure}
+
+
+def shown(curves: Curves) -> dict[str, Callable[..., Figure]]:
+    """Figures that there are axes for: four, and two more where a network was asked."""
+    return FIGURES | ASKED if any(name in curves for name in ASKED) else FIGURES
+
+
 def draw(curves: Curves, axes: list[Axes]) -> None:
-    """All figures into four axes; those that have nothing to show are switched off."""
-    for (name, figure), one in zip(FIGURES.items(), axes, strict=True):
+    """All figures into their axes; those that have nothing to show are switched off."""
+    for (name, figure), one in zip(shown(curves).items(), axes, strict=True):
         if name in curves:
             figure(curves[name], one)
         else:
@@ -137,6 +193,10 @@ def pictures(curves: Curves) -> dict[str, Picture]:
         found["separability"] = svg(separability_figure(curves["separability"]), separability_finding(curves["separability"]))
     if "smooth_areas" in curves:
         found["smooth"] = svg(smooth_figure(curves["smooth_areas"]), smooth_finding(curves["smooth_areas"]))
+    if "bandwidth" in curves:
+        found["bandwidth"] = svg(bandwidth_figure(curves["bandwidth"]), bandwidth_finding(curves["bandwidth"]))
+    if "interference" in curves:
+        found["capture"] = svg(capture_figure(curves["interference"]), capture_finding(curves["interference"]))
     return found
 
 
@@ -165,17 +225,37 @@ def smooth_finding(found: Curves) -> str:
     )
 
 
+def bandwidth_finding(found: Curves) -> str:
+    """What the figure of the bandwidth shows, in words; what has no end counts as farther than the rest."""
+    noise, another, gap = (float(np.median(np.nan_to_num(_numbers(found[key]), nan=np.inf))) for key in ("noise", "another", "gap"))
+    rooms = [words.number(room, 2) if np.isfinite(room) else "more than 2" for room in (noise, another)]
+    return (
+        f"Room around trajectories at t = {words.number(found['t'], 3)}, in norms of the state: median {rooms[0]} along noise, {rooms[1]} towards another "
+        f"map, which lies {words.number(gap, 2)} away."
+    )
+
+
+def capture_finding(found: Curves) -> str:
+    """What the figure of capture shows, in words."""
+    parts = [f"{f:.0%} at eta {words.number(e, 2)}" for e, f in zip(found["etas"], found["fraction"], strict=True)]
+    return f"Captured by the network's own domain, of {words.number(found['n'])} decoded maps: {', '.join(parts)}."
+
+
 def _numbers(values: Any) -> Any:
     """Array of floats, with NaN for what was not finite."""
     return np.array([np.nan if x is None else x for x in values], dtype=np.float64)
 
 
 __all__ = [
+    "ASKED",
     "FIGURES",
+    "bandwidth_figure",
+    "capture_figure",
     "colour_figure",
     "draw",
     "normality_figure",
     "pictures",
     "separability_figure",
+    "shown",
     "smooth_figure",
 ]

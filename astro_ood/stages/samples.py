@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from astro_ood._log import logger
 from astro_ood._pipeline import prefetch
 from astro_ood.api import generate
+from astro_ood.api.propose import forward_start
 from astro_ood.api.types import Origin
 from astro_ood.config import Config
 from astro_ood.diffusion.batching import MicroBatch
@@ -98,7 +99,7 @@ def _start(config: Config, latents: StoredLatents, kind: str) -> tuple[proposal.
     origin, store = latents.origin, latents.store
     assert origin.stretch is not None
     maps = origin.stretch.forward(store.load("reconstruction", latents.rows))
-    return generate.forward_start(network(config), origin, maps, config.proposal.t, criteria=kind)
+    return forward_start(network(config), origin, maps, config.proposal.t, criteria=kind)
 
 
 def decode(config: Config, shard: int, *, overwrite: bool = False) -> None:

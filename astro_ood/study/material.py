@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from astro_ood._log import logger
-from astro_ood._random import stream
 from astro_ood.api.models import open_configured
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.batching import MICRO_BATCH, MicroBatch
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.frame import Frame
+from astro_ood.diffusion.own import own_maps
 from astro_ood.diffusion.presets import Preset, choose
 from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import integrate
@@ -28,10 +28,6 @@ from astro_ood.study.table import Row
 
 Field = NDArray[np.float32]
 PUBLISHED = NoiseSchedule.linear()
-# evaluations with which a network draws maps of its own domain, down from pure noise
-_OWN_STEPS = 50
-# maps of a network keep to about [-1, 1], and vary
-_LARGEST, _FLAT = 1.5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -124,21 +120,6 @@ def frame_of(study: Study, name: str, model: Denoiser) -> Frame:
     return Frame.of(model, (1, patch, patch), "replicate" if model.shape[0] > 1 else "error")
 
 
-def own_maps(model: Denoiser, frame: Frame, patch: int, n: int, seed: int) -> Field:
-    """Maps (n, 1, H, W) that a network draws itself, from pure noise."""
-    last = choose("fast", model.schedule, t_0=float(model.schedule.last), n_steps=_OWN_STEPS)
-    scale = float(np.hypot(model.schedule.sigma(last.t_0), model.schedule.alpha(last.t_0)))
-    size = frame.to_network(np.zeros((1, 1, patch, patch), np.float32)).shape[1:]
-    z = np.stack([stream(seed, "own", i).standard_normal(size) for i in range(n)]) * scale
-    x = engine.decode(model, z.astype(np.float32), last, frame=frame, label="own maps")[0]
-    x = np.clip(x, -_LARGEST, _LARGEST)
-    varied = x.std(axis=(1, 2, 3)) > _FLAT
-    if 2 * varied.sum() < n:
-        problem = f"{varied.sum()} of {n} maps that the network draws itself vary"
-        raise RunError("RN61", model.name, problem, "run `astro-ood models check`: it may not be what its card says")
-    return x[varied]
-
-
 def prepare(study: Study, network: str, domain: str) -> None:
     """Read (or draw) the maps of a pair, invert them to every time, and keep all.
 
@@ -152,7 +133,7 @@ def prepare(study: Study, network: str, domain: str) -> None:
     model = open_configured(study.networks[network].model)
     frame, effort, patch = frame_of(study, network, model), study.effort_of(network), study.networks[network].patch
     if domain == IN_DOMAIN:
-        x = own_maps(model, frame, patch, effort.in_domain, study.seed)
+        x = own_maps(model, frame, effort.in_domain, study.seed)
         half = (len(x) + 1) // 2
         names = tuple(f"own-{i:04d}" for i in range(len(x)))
         maps = Domain(x[:half], x[half:], names[:half], names[half:])

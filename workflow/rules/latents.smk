@@ -68,6 +68,7 @@ rule fit_prior:
 
 rule diagnose:
     input:
+        lambda wildcards: SOURCES["network"] if CONFIG.diagnostics.trajectories else [],
         fields=rules.prepare.output.fields,
         latents=LATENTS,
     output:
@@ -76,11 +77,12 @@ rule diagnose:
         f"{RUN}/logs/diagnose.log",
     conda:
         "../../environment.yml"
+    threads: CONFIG.model.threads if CONFIG.diagnostics.trajectories else 1
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=120 if CONFIG.diagnostics.trajectories else 30,
     params:
-        settings=settings("seed"),
+        settings=settings(*CONFIG.diagnosed_by),
     message:
         "Diagnosing the latents of {RUN}"
     shell:

@@ -37,6 +37,7 @@ from astro_ood.errors import InputError
 
 Array = NDArray[np.float64]
 REACH = (1e-4, 2.0)
+DIRECTIONS, NARROW = 4, 6
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def compute_bandwidth(
     preset: Preset,
     *,
     tau: float = 0.1,
-    n_directions: int = 4,
-    narrow: int = 6,
+    n_directions: int = DIRECTIONS,
+    narrow: int = NARROW,
     frame: Frame | None = None,
     seed: int = 0,
     micro_batch: int = MICRO_BATCH,
@@ -196,7 +197,7 @@ def judge_bandwidth(found: Bandwidth) -> Judgement:
         f"at t = {found.t:g} decoding stays within {found.tau:g} standard deviations for noise of {room:.3g} times the norm of the state, "
         f"{ratio:.3g} (95 %: {low:.3g} to {high:.3g}) times as far as towards another map"
     )
-    return Judgement("bandwidth", passed, ratio, low, high, nan, words)
+    return Judgement("bandwidth", passed, ratio, low, high, nan, words, claim=True)
 
 
 def choose_t_0(found: Sequence[Bandwidth]) -> Choice:

@@ -171,4 +171,4 @@ def judge_interference(found: Interference) -> Judgement:
         f"captured: {first[0]:.0%} at eta {found.etas.min():g}, {last[0]:.0%} at {found.etas.max():g} (rise 95 %: {low:+.2f} to {high:+.2f}); the rule "
         f"calls {rule.false_capture:.0%} of the user's maps and {rule.sensitivity:.0%} of the network's samples captured"
     )
-    return Judgement("interference", passed, rise, low, high, nan, words)
+    return Judgement("interference", passed, rise, low, high, nan, words, claim=True)
