@@ -2,6 +2,7 @@
 
     python benchmarks/latent_priors.py            64 x 64, 4 to 1,024 latents
     python benchmarks/latent_priors.py --size 32 --n 4 16
+    python benchmarks/latent_priors.py --intervals --size 32 --n 4 16 64    how often intervals of `prior.intervals` hold the truth
 
 0 is the truth itself, and every entry is below it: the nats per pixel that a prior loses by what it cannot say, and by what so few
 latents do not tell. The same seeds throughout.
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astro_ood.latents import prior
 from astro_ood.latents.prior import LowRankPrior, SpectralPrior
+from astro_ood.latents.prior.intervals import Method, intervals, octave_edges
 
 Array = NDArray[np.float64]
 HELD_OUT = 64
@@ -70,12 +73,49 @@ TRUTHS: dict[str, Callable[[int], LowRankPrior | Modulated]] = {
 }
 
 
+def coverage(size: int, n: int, method: Method, scatter: float, trials: int) -> list[float]:
+    """Shares of trials whose intervals hold the power of each octave, the variance, and a norm of 0.1 a pixel.
+
+    Power about k^-2; amplitudes of whole latents are log-normal with the given scatter, their mean square is 1.
+    """
+    truth = stationary(size).residual
+    power, edges = truth.covariance[..., 0, 0].real, octave_edges(size, size)
+    octave = np.searchsorted(edges, wavenumber(size), side="right") - 1
+    powers = np.array([power[octave == band].mean() for band in range(len(edges) - 1)])
+    held = []
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        z = truth.sample(n, seed=1000 + trial) * np.exp(scatter * rng.standard_normal((n, 1, 1, 1)) - scatter**2)
+        found = [intervals(z, "band power", method=method), intervals(z, "variance", method=method)]
+        found.append(intervals(z + 0.1, "|mu|", method=method))
+        wanted = (powers, np.ones(1), np.array([0.1 * size]))
+        held.append(np.concatenate([(a.low <= t) & (t <= a.high) for a, t in zip(found, wanted, strict=True)]))
+    return [float(share) for share in np.mean(held, axis=0)]
+
+
+def print_coverage(size: int, numbers: list[int], trials: int) -> None:
+    """Print the table of coverage."""
+    octaves = [f"k < {edge:g}" if np.isfinite(edge) else "the rest" for edge in octave_edges(size, size)[1:]]
+    print("| interval | scatter of amplitudes | n | " + " | ".join([*octaves, "variance", "∣μ∣"]) + " |")
+    print("|---" * (len(octaves) + 5) + "|")
+    for method in get_args(Method):
+        for scatter in (0.0, 0.3):
+            for n in numbers:
+                shares = coverage(size, n, method, scatter, trials)
+                print(f"| {method} | {scatter} | {n} | " + " | ".join(f"{share:.2f}" for share in shares) + " |", flush=True)
+
+
 def main() -> None:
-    """Print one table for each truth."""
+    """Print one table for each truth, or that of the intervals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--n", type=int, nargs="+", default=[4, 16, 128, 1024])
+    parser.add_argument("--intervals", action="store_true")
+    parser.add_argument("--trials", type=int, default=400)
     args = parser.parse_args()
+    if args.intervals:
+        print_coverage(args.size, args.n, args.trials)
+        return
     for name, make in TRUTHS.items():
         truth = make(args.size)
         held_out = truth.sample(HELD_OUT, 1)

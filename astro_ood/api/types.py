@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from astro_ood._html import extent, table
 from astro_ood.diffusion.frame import Frame, usable_scale
 from astro_ood.latents.prior import LatentPrior
+from astro_ood.latents.prior.intervals import Intervals, Method, Quantity, intervals
 from astro_ood.maps.stretch import Stretch
 from astro_ood.maps.wcs import Cards
 
@@ -170,6 +171,10 @@ class FittedPrior:
     def log_prob(self, z: NDArray[Any]) -> Real:
         """Log density of latents (N, C, H, W), shape (N,)."""
         return self.prior.log_prob(np.asarray(z, dtype=np.float64))
+
+    def intervals(self, quantity: Quantity = "band power", method: Method = "jackknife", seed: int = 0) -> Intervals:
+        """Band power, variance or norm of the centre of the usable latents, with 95 % intervals: `astro_ood.latents.prior.intervals`."""
+        return intervals(self.latents.z[self.latents.usable], quantity, method=method, seed=seed)
 
     def _repr_html_(self) -> str:
         usable = int(self.latents.usable.sum())

@@ -7,10 +7,11 @@ from astropy.io import fits
 from astro_ood import config as sections
 from astro_ood import stages
 from astro_ood.api.run import open_run
-from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Prior, Proposal, Validation
+from astro_ood.config import Config, Criteria, Data, Decoding, Diagnostics, Guidance, Inversion, Model, Prior, Proposal, Validation
 from astro_ood.diffusion.hub import open_model
 from astro_ood.errors import AstroOodError, ConfigError, InputError, ModelError
 from astro_ood.latents import criteria
+from astro_ood.launch import plan_config
 from astro_ood.maps import Stretch, gaussian_field
 from astro_ood.stages import prior as prior_stage
 from astro_ood.stats.transfer import Transfer
@@ -252,3 +253,33 @@ def test_a_transfer_function_is_one_for_all_shards_and_can_be_taken_back(files, 
     plain, filtered = (stretch.forward(np.asarray(found[name].samples)) for name in ("plain", "filtered"))
     np.testing.assert_allclose(gains.inverse()(filtered), plain, atol=2e-4)
     assert open_shards(found["plain"].root / "samples", "samples").shards[0].attrs["transfer"] is None
+
+
+def test_diagnostics_ask_the_network_where_they_should(files, network, tmp_path, monkeypatch):
+    """Own maps among those that latents are told from; bandwidth and capture; the network recorded; the cost announced."""
+    monkeypatch.chdir(tmp_path)
+    config = make("asked", files, network, diagnostics=Diagnostics(trajectories=True, maps=2, etas=[0, 1], own=12))
+    stages.prepare(config)
+    stages.invert(config, 0)
+    stages.diagnose(config)
+    path = config.run / "diagnostics.json"
+    found, first = open_run(config.run).diagnostics, path.read_bytes()
+    assert found.record["settings"] == config.only("seed", "diagnostics", "model")
+    assert found["told from own maps of the network"].value >= 0
+    assert "own maps of the network: " in found["told from white noise"].words
+    assert found["bandwidth"].verdict in ("holds", "does not hold", "undecided")
+    curves = found.curves
+    assert "captured" in found["interference"].words
+    assert len(curves["bandwidth"]["noise"]) == 2
+    assert curves["interference"]["etas"] == [0, 1]
+    assert curves["interference"]["n"] == 4
+    stages.diagnose(config)
+    assert path.read_bytes() == first
+    plan = [line for line in plan_config(config) if line.startswith("diagnose:")]
+    assert len(plan) == 1
+    assert "12 maps of the network's own" in plan[0]
+    without = config.model_copy(update={"diagnostics": Diagnostics()})
+    stages.diagnose(without)
+    again = open_run(config.run).diagnostics
+    assert again.record["settings"] == without.only("seed", "diagnostics")
+    assert not {"bandwidth", "interference"} & set(again.curves)
