@@ -69,3 +69,31 @@ def test_what_does_not_fit_is_refused():
 
 def test_constant_latents_break_nothing():
     assert len(ao.diagnose(np.zeros((8, 1, 16, 16)), n_surrogates=19).judgements) == 4
+
+
+def test_arrays_have_no_network(model):
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-IN33 latents: an array, whose origin is not known"):
+        ao.diagnose(np.zeros((5, 1, 32, 32)), model=model)
+
+
+def test_a_network_is_asked_from_python(tiny_network):
+    """Every second latent is decoded where nothing else stands for the domain; a network that did not invert is refused."""
+    from astro_ood.maps import gaussian_field
+
+    network = ao.open_model(str(tiny_network[0]), device="cpu")
+    x = 0.3 * gaussian_field(10, 32, -3.0, np.random.default_rng(0))[:, None].astype(np.float32)
+    latents = ao.invert(x, network, n_steps=4, estimate_error=False)
+    found = ao.diagnose(latents, model=network, n_maps=2, etas=(0.0, 1.0), n_own=12, n_surrogates=9)
+    assert found.curves["interference"]["n"] == 5
+    assert [one.name for one in found.judgements][-2:] == ["bandwidth", "interference"]
+    assert "own maps of the network" in found.curves["separability"]
+    from matplotlib.figure import Figure
+
+    assert found.plot(Figure().subplots(3, 2).ravel()).shape == (6,)
+    few = ao.diagnose(latents[:6], model=network, n_maps=2, etas=(0.0, 1.0), n_own=12, n_surrogates=9)
+    assert "3 maps of the domain" in few["interference"].words
+    assert few["interference"].verdict == "undecided"
+    interval = ao.fit_prior(latents).intervals("variance")
+    assert interval.low[0] < interval.value[0] < interval.high[0]
+    with pytest.raises(ao.AstroOodError, match=r"^AOD-MD56"):
+        ao.diagnose(latents, model=ao.open_model("default", device="cpu"))

@@ -18,8 +18,10 @@ from astro_ood.diffusion.diagnostics import (
 from astro_ood.diffusion.diagnostics.bandwidth import _directions
 from astro_ood.diffusion.diagnostics.intervals import median_over_maps, wilson
 from astro_ood.diffusion.engine import invert
+from astro_ood.diffusion.frame import Frame
+from astro_ood.diffusion.own import own_maps
 from astro_ood.diffusion.presets import choose
-from astro_ood.errors import InputError
+from astro_ood.errors import InputError, RunError
 from astro_ood.selftest import gaussian_oracle
 
 
@@ -130,6 +132,19 @@ def test_ancestral_decoding_is_captured_and_deterministic_is_not(oracle, planted
     assert judge_interference(flat).passed is False
     few = replace(found, fraction=np.array([[0.0, *wilson(0, 4)]] * 3))
     assert judge_interference(few).passed is None
+
+
+def test_own_maps_have_the_spectrum_of_the_network(oracle):
+    """Drawn from pure noise they are repeatable, each by its number; a network that makes nothing is refused."""
+    denoiser, _ = oracle
+    frame = Frame.of(denoiser, (1, 16, 16))
+    drawn = own_maps(denoiser, frame, 32, seed=0, micro_batch=16)
+    np.testing.assert_array_equal(own_maps(denoiser, frame, 32, seed=0, micro_batch=16), drawn)
+    np.testing.assert_allclose(own_maps(denoiser, frame, 3, seed=0, micro_batch=16), drawn[:3], atol=1e-4)
+    measured = np.mean(np.abs(np.fft.fft2(drawn[:, 0], norm="ortho")) ** 2, axis=0)
+    assert measured.sum() == pytest.approx(float(denoiser.power.sum()), rel=0.25)
+    with pytest.raises(RunError, match=r"RN61.*0 of 4 maps"):
+        own_maps(denoiser, Frame(frame.shape, frame.network_shape, (-1e6, 1e6)), 4, seed=0)
 
 
 def test_a_rule_that_cannot_tell_judges_nothing(oracle, planted):

@@ -17,6 +17,18 @@ CURVES = {
     },
     "smooth_areas": {"deciles": list(np.linspace(0.7, 1.3, 10))},
 }
+ASKED = {
+    "bandwidth": {"t": 700.0, "tau": 0.1, "noise": [0.2, 0.3, None], "another": [0.1, 0.15, 0.0], "gap": [1.2, 1.3, 1.4]},
+    "interference": {
+        "etas": [1.0, 0.0, 0.3],
+        "fraction": [0.9, 0.0, 0.1],
+        "low": [0.7, 0.0, 0.05],
+        "high": [0.99, 0.3, 0.4],
+        "n": 12,
+        "false_capture": 0.0,
+        "sensitivity": 0.9,
+    },
+}
 JUDGED = [
     {"name": "Gaussian", "verdict": "different", "words": "not Gaussian in the <i>kurtosis</i>"},
     {"name": "white", "verdict": "undecided", "words": "9 latents cannot show it"},
@@ -39,9 +51,18 @@ def test_a_page_without_them_says_nothing():
     assert "9 latents cannot show it" in bare
 
 
-@pytest.mark.parametrize("name", diagnostics.FIGURES)
+def test_what_the_network_answered_is_shown():
+    judged = [*JUDGED, {"name": "bandwidth", "verdict": "holds", "words": "at t = 700 decoding stays"}]
+    text = page.render(make(diagnostics=DiagnosticsCard(judged, CURVES | ASKED)))
+    assert "At t = 700 decoding stays" in text
+    assert "median 0.3 along noise, 0.1 towards another map, which lies 1.3 away" in text
+    assert "Captured by the network&#39;s own domain, of 12 decoded maps: 90% at eta 1, 0% at eta 0, 10% at eta 0.3." in text
+    assert "Bandwidth holds where" not in page.render(make(diagnostics=DiagnosticsCard(JUDGED, CURVES)))
+
+
+@pytest.mark.parametrize("name", [*diagnostics.FIGURES, *diagnostics.ASKED])
 def test_each_figure_draws_what_it_is_given(name):
-    figure = diagnostics.FIGURES[name](CURVES[name])
+    figure = (diagnostics.FIGURES | diagnostics.ASKED)[name]((CURVES | ASKED)[name])
     (axes,) = figure.axes
     assert axes.has_data()
     figure.canvas.draw()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from astro_ood import config as sections
 from astro_ood._yaml import read_yaml
-from astro_ood.config import Config, Criteria, Data, Decoding, Guidance, Inversion, Model, Proposal, Validation, load
+from astro_ood.config import Config, Criteria, Data, Decoding, Diagnostics, Guidance, Inversion, Model, Proposal, Validation, load
 from astro_ood.configfile import dump_schema, dump_yaml
 from astro_ood.errors import ConfigError
 
@@ -54,6 +54,12 @@ configs = st.builds(
         transfer=st.booleans(),
         guidance=st.none()
         | st.builds(Guidance, t_from=st.none() | st.floats(0, 1e6), aim=st.sampled_from(["parent", "draw", "mean"])),
+    ),
+    diagnostics=st.builds(
+        Diagnostics,
+        trajectories=st.booleans(),
+        maps=st.integers(2, 512),
+        etas=st.lists(st.floats(0, 1), min_size=2, max_size=16),
     ),
     validation=st.builds(
         Validation,
@@ -131,6 +137,14 @@ def test_a_stage_sees_its_part_alone():
     other = config.model_copy(update={"title": "another"})
     assert config.settings("inversion") == other.settings("inversion")
     assert config.settings("title") != other.settings("title")
+
+
+def test_diagnostics_depend_on_the_network_only_where_they_ask_it():
+    plain = sections.parse(read_yaml(MINIMAL, "t"), "t")
+    asking = sections.parse(read_yaml(MINIMAL + "diagnostics: {trajectories: true}\n", "t"), "t")
+    assert plain.diagnosed_by == ["seed", "diagnostics"]
+    assert asking.diagnosed_by == ["seed", "diagnostics", "model"]
+    assert plain.settings(*plain.diagnosed_by) != asking.settings(*asking.diagnosed_by)
 
 
 def test_nothing_can_be_changed_afterwards():
@@ -239,6 +253,10 @@ def test_damaged_configurations(tmp_path, content, expected):
         "decoding: {eta: .nan}",
         "decoding: {eta: 1.1}",
         "decoding: {eta: -0.1}",
+        "diagnostics: {maps: 1}",
+        "diagnostics: {own: 3}",
+        "diagnostics: {etas: [0]}",
+        "diagnostics: {etas: [0, 1.5]}",
         "criteria: {false_reject: 0}",
         "criteria: {false_reject: 1}",
         "proposal: {n: 1}",

@@ -149,6 +149,7 @@ def test_a_second_run_does_nothing(toy):
     [
         ({"title": "another"}, {"report"}),
         ({"validation": {"permutations": 199}}, {"evaluate", "report"}),
+        ({"diagnostics": {"trajectories": True}}, {"diagnose", "report"}),
         ({"proposal": {"n": 9}}, {"propose", "decode", "evaluate", "report"}),
         ({"inversion": {"n_steps": 4}}, {"invert", "diagnose", "fit_prior", "propose", "decode", "evaluate", "report"}),
     ],

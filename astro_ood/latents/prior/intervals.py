@@ -11,7 +11,10 @@ latent is the unit, so amplitudes that scatter from latent to latent count as wh
 has no distance from itself, so resamples are narrower by (n - 1) / n and their centres longer, and neither goes away where the
 interval is narrower than that.
 
-COVERAGE
+Coverage on Gaussian latents of known spectrum (32 x 32, power about k^-2, 400 trials, standard error 1 %; `benchmarks/latent_priors.py
+--intervals`), least to most over four octaves and the variance: jackknife 0.95 to 0.98 for 4 latents, 0.94 to 0.96 for 16, 0.94 to 0.97 for
+64; where amplitudes scatter by 30 %, 0.93 to 0.95, 0.92 to 0.95 and 0.92 to 0.95. The norm of the centre: 0.92 to 0.99. The bootstrap:
+0.48 to 0.57 for 4, 0.04 to 0.85 for 16, 0.39 to 0.93 for 64, and 0.01 to 0.56 for the norm.
 """
 
 from __future__ import annotations
@@ -107,7 +110,7 @@ def octave_edges(h: int, w: int) -> Array:
 def products(z: Blocks) -> tuple[Array, Array, Array]:
     """Inner products (B, N, N) of latents in each octave, its number of modes (B,) of all channels, and the edges (B + 1,)."""
     latents = np.concatenate(list(blocks_of(z)))
-    n, c, h, w = latents.shape
+    n, _, h, w = latents.shape
     edges = octave_edges(h, w)
     k = np.hypot(np.fft.fftfreq(h)[:, None] * h, np.fft.fftfreq(w)[None] * w)
     octave = np.searchsorted(edges, k, side="right") - 1
