@@ -90,23 +90,18 @@ def frontier(rows: Sequence[Row], fidelity: str, novelty: str, into: Into = Figu
     places = unique(f"{r.network}, {r.domain}" for r in rows)
     cases = unique(r.case for r in rows)
     value = {(f"{r.network}, {r.domain}", r.case, r.quantity): r.value for r in rows}
-    grid = panels(into, 3.4 * len(places), nrows=len(places), ncols=1, squeeze=False)
+    grid = panels(into, 3.4 * len(places), width=6.6, nrows=len(places), ncols=1, squeeze=False)
     for axes, place in zip(grid, places, strict=True):
         for i, case in enumerate(cases):
             x, y = value.get((place, case, novelty)), value.get((place, case, fidelity))
             if x is None or y is None:
                 continue
-            axes.plot(x, y, ls="", marker=_MARKERS[i % len(_MARKERS)], color=_COLOURS[i % len(_COLOURS)], ms=5)
-            axes.annotate(case, (x, y), (4, 2), textcoords="offset points", fontsize=6.5, color=INK, parse_math=False)
+            # a marker of its own for each recipe: colours come again with other markers
+            marker = _MARKERS[(i + 3 * (i // len(_COLOURS))) % len(_MARKERS)]
+            axes.plot(x, y, ls="", marker=marker, color=_COLOURS[i % len(_COLOURS)], ms=5.5, label=case)
             tell(axes, case, [x], [y], [f"worst {words.number(y)}, nearest {words.number(x)}"])
-        axes.set(yscale="log")
         axes.axvline(0.9, color=MUTED, lw=0.9, ls=(0, (4, 2)))
-        axes.axhline(2.0, color=MUTED, lw=0.9, ls=(0, (4, 2)))
-        axes.set_title(place, fontsize=TEXT, loc="left", color=INK)
-        axes.set_xlabel("distance to the nearest inverted map, held-out maps = 1")
-        axes.set_ylabel("worst |Δ ln P| / floor sd")
-        log_ticks(axes, "y")
-        plain_ticks(axes, "x")
+        _finish(axes, place, "distance to the nearest inverted map, held-out maps = 1", "worst |Δ ln P| / floor sd", "y", 2.0)
     return whole_figure(grid[0])
 
 
