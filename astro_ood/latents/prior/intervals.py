@@ -98,7 +98,8 @@ def intervals(
     found = _jackknife(gram, centre=centre) if method == "jackknife" else _bootstrap(gram, n_boot, seed, centre=centre)
     if centre:
         found = np.sqrt(np.maximum(found, 0.0))
-    return Intervals(quantity, edges, *found, n)
+    value, low, high = found
+    return Intervals(quantity, edges, value, low, high, n)
 
 
 def octave_edges(h: int, w: int) -> Array:
