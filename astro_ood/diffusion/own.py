@@ -10,10 +10,13 @@ from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.diffusion.engine import decode
 from astro_ood.diffusion.frame import Field, Frame
 from astro_ood.diffusion.presets import choose
+from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.errors import RunError
 
 # evaluations down from pure noise
 STEPS = 50
+# last time of the published schedule: schedules that end in less signal divide by next to nothing there
+_PURE, _PUBLISHED = 999.0, NoiseSchedule.linear()
 # maps of a network keep to about [-1, 1], and vary
 _LARGEST, _FLAT = 1.5, 1e-3
 
@@ -43,9 +46,8 @@ def own_maps(model: Denoiser, frame: Frame, n: int, seed: int, micro_batch: int 
     RunError
         RN61: fewer than half of them vary.
     """
-    last = choose("fast", model.schedule, t_0=float(model.schedule.last), n_steps=STEPS)
-    scale = float(np.hypot(model.schedule.sigma(last.t_0), model.schedule.alpha(last.t_0)))
-    z = np.stack([stream(seed, "own", i).standard_normal(frame.network_shape) for i in range(n)]) * scale
+    last = choose("fast", model.schedule, t_0=model.schedule.equivalent_time(_PURE, _PUBLISHED), n_steps=STEPS)
+    z = np.stack([stream(seed, "own", i).standard_normal(frame.network_shape) for i in range(n)])
     x = decode(model, z.astype(np.float32), last, frame=frame, micro_batch=micro_batch, label="own maps")[0]
     x = np.clip(x, -_LARGEST, _LARGEST)
     varied = x.std(axis=(1, 2, 3)) > _FLAT
