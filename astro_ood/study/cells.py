@@ -9,7 +9,7 @@ from pathlib import Path
 from astro_ood._log import logger
 from astro_ood.errors import ConfigError
 from astro_ood.study.material import load_material, missing, prepare
-from astro_ood.study.settings import Study
+from astro_ood.study.settings import Study, claim
 from astro_ood.study.table import Row, read_table, write_table
 
 MODULES = {
@@ -32,14 +32,15 @@ def run_cell(study: Study, experiment: str, network: str, domain: str) -> Path:
     Raises
     ------
     ConfigError
-        CF44: no such cell.
+        CF44: no such cell; CF46: other settings made what stands there.
     """
     if (experiment, network, domain) not in study.cells():
         where = f"{experiment}, {network}, {domain}"
         raise ConfigError("CF44", "study", f"there is no cell {where}", "choose names of the study's file")
-    run = import_module(f"astro_ood.study.{MODULES[experiment]}").run
+    material = load_material(study, network, domain)
+    claim(study)
+    rows = list(import_module(f"astro_ood.study.{MODULES[experiment]}").run(material))
     path = study.table(experiment, network, domain)
-    rows = list(run(load_material(study, network, domain)))
     write_table(rows, path)
     logger.info("study: %s, %s, %s: %d rows", experiment, network, domain, len(rows))
     return path

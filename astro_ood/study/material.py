@@ -23,7 +23,7 @@ from astro_ood.diffusion.schedule import NoiseSchedule
 from astro_ood.diffusion.solver import integrate
 from astro_ood.errors import ConfigError, RunError
 from astro_ood.study.domains import Domain, read_domain
-from astro_ood.study.settings import IN_DOMAIN, Effort, Study
+from astro_ood.study.settings import IN_DOMAIN, Effort, Study, claim
 from astro_ood.study.table import Row
 
 Field = NDArray[np.float32]
@@ -126,10 +126,11 @@ def prepare(study: Study, network: str, domain: str) -> None:
     Raises
     ------
     ConfigError
-        CF44: no such network or domain.
+        CF44: no such network or domain; CF46: other settings made what stands there.
     """
     if network not in study.networks or domain not in (IN_DOMAIN, *study.domains_of(network)):
         raise ConfigError("CF44", "study", f"there is no pair {network}, {domain}", "choose names of the study's file")
+    claim(study)
     model = open_configured(study.networks[network].model)
     frame, effort, patch = frame_of(study, network, model), study.effort_of(network), study.networks[network].patch
     if domain == IN_DOMAIN:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from astro_ood._random import stream
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.guidance import Guidance, Targets, move
+from astro_ood.errors import ConfigError
 from astro_ood.latents import prior, proposal
 from astro_ood.latents.proposal import Start
 from astro_ood.stats.surrogates import augment, iaaft
@@ -28,6 +29,7 @@ REFERENCE = "inverted maps"
 ISOTROPIC = "isotropic"
 SEEDED = ("slerp", "lol", "bands", "low_high", "parent")
 GUIDED = (ISOTROPIC, "spectral", "lol", "bands")
+EARLY = 300.0
 _TOGETHER = 8
 
 
@@ -86,9 +88,14 @@ def surrogates(
 
 
 def recipes(cell: Material) -> dict[str, Make]:
-    """Name to what makes the maps (n, 1, H, W); those of the inverted maps themselves come first."""
-    early = min(cell.latents)
-    early = min((t for t in cell.latents if t >= 300), default=early)
+    """Name to what makes the maps (n, 1, H, W); those of the inverted maps themselves come first.
+
+    Raises
+    ------
+    ConfigError
+        CF44: the effort names a recipe that does not exist.
+    """
+    early = min((t for t in cell.latents if t >= EARLY), default=min(cell.latents))
     made: dict[str, Make] = {REFERENCE: lambda: cell.maps.inverted}
     for kind in (*prior.PRIORS, *SEEDED):
         made[kind] = partial(decoded, cell, kind)
@@ -108,4 +115,8 @@ def recipes(cell: Material) -> dict[str, Make]:
     made["Gaussian field"] = partial(surrogates, cell, gaussian_surrogates, "gaussian")
     made["augmentation"] = partial(surrogates, cell, lambda x, n, rng: augment(x, n, rng)[0], "augment")
     wanted = cell.effort.recipes
+    if unknown := set(wanted or ()) - set(made):
+        raise ConfigError(
+            "CF44", "effort.recipes", f"there is no recipe {', '.join(sorted(unknown))}", f"choose of {'; '.join(made)}"
+        )
     return made if wanted is None else {name: make for name, make in made.items() if name in {*wanted, REFERENCE, ISOTROPIC}}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,10 +13,10 @@ from astro_ood._yaml import read_text, read_yaml
 from astro_ood.config import Data, Model, Section
 from astro_ood.errors import ConfigError
 
-EXPERIMENTS = ("E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E14", "E15")
 IN_DOMAIN = "in-domain"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Experiment = Literal["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E14", "E15"]
+EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 
 
 class Synthetic(Section):
@@ -36,14 +37,18 @@ class Effort(Section):
     t_0: float = Field(
         700.0, gt=0, description="Time inverted to, in the published schedule; other networks: equal signal-to-noise"
     )
-    times: list[float] = Field([100.0, 300.0, 500.0, 700.0, 900.0], min_length=1, description="Times of latents compared, likewise")
-    evaluations: list[int] = Field([10, 20, 40, 80], min_length=1, description="E1: evaluations per direction")
+    times: list[Annotated[float, Field(gt=0)]] = Field(
+        [100.0, 300.0, 500.0, 700.0, 900.0], min_length=1, description="Times of latents compared, likewise"
+    )
+    evaluations: list[Annotated[int, Field(ge=2)]] = Field(
+        [10, 20, 40, 80], min_length=1, description="E1: evaluations per direction"
+    )
     solvers: list[str] = Field(["paper", "dpm2m"], min_length=1, description="E1: the published loop, and solvers on even log SNR")
     reconstructed: int = Field(6, ge=2, description="E1, E6, E7: maps")
     candidates: int = Field(256, ge=8, description="E5: candidates of each proposal")
-    etas: list[float] = Field([0.0, 0.3, 0.6, 1.0], min_length=2, description="E6: stochasticity")
+    etas: list[Annotated[float, Field(ge=0, le=1)]] = Field([0.0, 0.3, 0.6, 1.0], min_length=2, description="E6: stochasticity")
     directions: int = Field(2, ge=1, description="E7: random directions a map")
-    fewer: list[int] = Field([5, 10, 20], description="E3: numbers of maps")
+    fewer: list[Annotated[int, Field(ge=2)]] = Field([5, 10, 20], description="E3: numbers of maps")
     recipes: list[str] | None = Field(None, description="E15: names, see astro_ood.study.recipes; none for all")
     permutations: int = Field(999, ge=99, description="Relabellings of each test")
 
@@ -65,7 +70,7 @@ class Study(Section):
     seed: int = Field(0, ge=0, lt=2**63)
     networks: dict[Name, StudyNetwork] = Field(min_length=1)
     domains: dict[Name, Data | Synthetic] = Field(min_length=1)
-    experiments: list[Experiment] = Field(list(EXPERIMENTS), min_length=1)  # type: ignore[arg-type]
+    experiments: list[Experiment] = Field(list(EXPERIMENTS), min_length=1)
     effort: Effort = Effort()
 
     @model_validator(mode="after")
@@ -109,6 +114,37 @@ class Study(Section):
     def table(self, experiment: str, network: str, domain: str) -> Path:
         """Where the rows of a cell stand."""
         return self.root / "cells" / experiment / network / f"{domain}.csv"
+
+
+def claim(study: Study) -> None:
+    """Take the directory of a study, or make sure that what stands there was made by the same settings; new names may join.
+
+    Raises
+    ------
+    ConfigError
+        CF46: other settings of a network, a domain, the effort or the seed.
+    """
+    path = study.root / "study.json"
+    own = study.model_dump(mode="json")
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key in ("seed", "effort") if there[key] != own[key]]
+        for section in ("networks", "domains"):
+            both = set(there[section]) & set(own[section])
+            # which of them a network is given is no matter of what is computed
+            left_out = {"experiments", "domains"}
+            plain = [{n: {k: v for k, v in d[section][n].items() if k not in left_out} for n in both} for d in (there, own)]
+            changed += [f"{section}.{name}" for name in sorted(both) if plain[0][name] != plain[1][name]]
+            own[section] = there[section] | own[section]
+        if changed:
+            problem = f"what stands there was made by other settings of {', '.join(changed)}"
+            raise ConfigError("CF46", study.root, problem, "give the study another name, or delete the directory")
+        if own == there:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".study.{os.getpid()}.tmp")
+    work.write_text(json.dumps(own, indent=1), encoding="utf-8")
+    work.replace(path)
 
 
 def load(path: str | Path) -> Study:

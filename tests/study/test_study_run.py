@@ -150,6 +150,27 @@ def test_what_is_no_study_is_refused(tmp_path, changes, words):
     assert "\n" not in str(refused.value)
 
 
+def test_other_settings_do_not_mix(study, done):
+    more = tiny(done, domains={"field": {"kind": "gaussian", "slope": -2.5}, "white": {"kind": "gaussian", "slope": 0}})
+    settings.claim(load(more))
+    settings.claim(study)
+    steeper = tiny(done, domains={"field": {"kind": "gaussian", "slope": -3.0}})
+    with pytest.raises(ConfigError, match=r"CF46 .*settings of domains.field; give the study another name"):
+        cells.run_cell(load(steeper), "E12", "net", "field")
+    with pytest.raises(ConfigError, match=r"CF46 .*settings of seed;"):
+        cells.run_cell(load(tiny(done, seed=1)), "E12", "net", "field")
+    tiny(done)
+
+
+def test_unknown_recipes_are_refused(study):
+    from astro_ood.study.recipes import recipes
+
+    cell = load_material(study, "net", "field")
+    cell.effort = cell.effort.model_copy(update={"recipes": ["lol", "loll"]})
+    with pytest.raises(ConfigError, match="there is no recipe loll; choose of inverted maps; isotropic"):
+        recipes(cell)
+
+
 def test_unknown_cells_are_refused(study):
     with pytest.raises(ConfigError, match="no cell E12, net, nowhere"):
         cells.run_cell(study, "E12", "net", "nowhere")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from astro_ood import cli
+from astro_ood.study.cells import MODULES
 from astro_ood.study.settings import EXPERIMENTS, load
 
 
@@ -36,6 +37,10 @@ def test_what_is_not_there_is_one_line(astro_ood, root, tmp_path, monkeypatch):
     assert (status, line.split()[1]) == (2, "AOD-RN12")
     assert "study material" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_experiment_has_its_module():
+    assert tuple(MODULES) == EXPERIMENTS
 
 
 def test_the_workflow_plans_every_cell(root, tmp_path):

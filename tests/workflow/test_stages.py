@@ -37,15 +37,17 @@ def files(tmp_path):
 
 
 def make(name, files, network, **changes):
+    """Combinations of latents that meet criteria, unguided, unless a test says otherwise."""
     data = {"files": files, "patch": 32, "stretch": "log10", **changes.pop("data", {})}
+    usual = {"prior": Prior(kind="spectral"), "criteria": Criteria(kind="calibrated"), "decoding": Decoding(guidance=None)}
     return Config(
         name=name,
         data=Data(**data),
         model=Model(name=str(network), micro_batch=4, device="cpu"),
         inversion=Inversion(n_steps=3, shards=1, **changes.pop("inversion", {})),
-        proposal=Proposal(n=4, k=2),
+        proposal=Proposal(kind="lol", n=4, k=2),
         validation=Validation(permutations=99),
-        **changes,
+        **(usual | changes),
     )
 
 
@@ -243,7 +245,9 @@ def test_a_transfer_function_is_one_for_all_shards_and_can_be_taken_back(files, 
     monkeypatch.chdir(tmp_path)
     found = {}
     for name, shards, transfer in (("plain", 1, False), ("filtered", 1, True), ("divided", 2, True)):
-        config = make(name, files, network, decoding=Decoding(shards=shards, transfer=transfer), criteria=Criteria(kind="none"))
+        config = make(
+            name, files, network, decoding=Decoding(guidance=None, shards=shards, transfer=transfer), criteria=Criteria(kind="none")
+        )
         config = config.model_copy(update={"model": config.model.model_copy(update={"micro_batch": 1})})
         found[name] = run(config)
     np.testing.assert_array_equal(*(np.asarray(found[name].samples) for name in ("filtered", "divided")))

@@ -6,7 +6,7 @@ import torch
 
 import astro_ood as ao
 from astro_ood import stages
-from astro_ood.config import Config, Data, Inversion, Model, Proposal, Validation
+from astro_ood.config import Config, Criteria, Data, Decoding, Inversion, Model, Prior, Proposal, Validation
 from astro_ood.diffusion import engine
 from astro_ood.diffusion.denoiser import Denoiser
 from astro_ood.maps import gaussian_field
@@ -28,7 +28,10 @@ def make(maps, network, data=None, model=None, inversion=None):
         data=Data(files=[maps], patch=None, axis0="maps", stretch="linear", unit="K", **(data or {})),
         model=Model(name=str(network), device="cpu", **(model or {})),
         inversion=Inversion(**{"n_steps": 4, "shards": 2, "check_t_0": [], **(inversion or {})}),
-        proposal=Proposal(n=4, k=2),
+        prior=Prior(kind="spectral"),
+        proposal=Proposal(kind="lol", n=4, k=2),
+        criteria=Criteria(kind="calibrated"),
+        decoding=Decoding(guidance=None),
         validation=Validation(permutations=99),
     )
 

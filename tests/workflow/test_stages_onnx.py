@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from astro_ood import stages
-from astro_ood.config import Config, Data, Inversion, Model, Proposal
+from astro_ood.config import Config, Criteria, Data, Decoding, Inversion, Model, Prior, Proposal
 from astro_ood.errors import ConfigError
 from astro_ood.launch import check_config, plan_config
 from astro_ood.maps import gaussian_field
@@ -31,7 +31,10 @@ def make(tmp_path, monkeypatch, tiny_network):
             data=Data(files=["maps.npy"], patch=None, axis0="maps", stretch="linear", unit="K"),
             model=Model(name=str(tiny_network[0]), device="cpu", **model),
             inversion=Inversion(n_steps=4, shards=1, check_t_0=[]),
-            proposal=Proposal(n=4, k=2),
+            prior=Prior(kind="spectral"),
+            proposal=Proposal(kind="lol", n=4, k=2),
+            criteria=Criteria(kind="calibrated"),
+            decoding=Decoding(guidance=None),
         )
 
     return configured
