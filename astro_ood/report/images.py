@@ -93,6 +93,15 @@ def svg(figure: Figure, alt: str) -> Picture:
     return Picture(_svg_uri(light), _svg_uri(_darkened(light)), width, height, alt, _told(figure))
 
 
+def png(figure: Figure, alt: str, dpi: int = 120) -> Picture:
+    """The same as PNG, on a light ground by day and by night: for pages of many figures, which as SVG would be too large."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    uri = data_uri(buffer.getvalue(), "image/png")
+    return Picture(uri, uri, width, height, alt, _told(figure))
+
+
 def compared(values: FloatArray, log: bool) -> FloatArray:
     """Maps on the scale that is shown and compared: log10 where `log`; NaN where there is no value."""
     x = np.asarray(values, dtype=np.float64)

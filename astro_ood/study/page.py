@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,20 @@ from matplotlib.figure import Figure
 from astro_ood import __version__
 from astro_ood.errors import RunError
 from astro_ood.report import words
-from astro_ood.report.document import fill, write_page
-from astro_ood.report.images import svg
+from astro_ood.report.document import MAX_BYTES, fill, write_page
+from astro_ood.report.images import Picture, png, svg
 from astro_ood.study.cells import finished, unfinished
 from astro_ood.study.figures import unique
 from astro_ood.study.sections import NOVELTY, SECTIONS, Section
 from astro_ood.study.settings import Study
 from astro_ood.study.table import Row, write_table
 
+Embed = Callable[[Figure, str], Picture]
 _STATISTICS = ("spectrum", "pdf", "increments", "bispectrum", "excursion", "scattering", "scatter")
 
 
 def write_study(study: Study) -> Path:
-    """Write `table.csv` and `study.html`, and each figure as SVG-free PNG under `figures`.
+    """Write `table.csv` and `study.html`, and each figure as PNG under `figures`.
 
     Raises
     ------
@@ -35,7 +36,15 @@ def write_study(study: Study) -> Path:
     if not rows:
         raise RunError("RN12", study.root, "no cell of this study has been computed", "run `astro-ood study run` first")
     write_table(rows, study.root / "table.csv")
-    text = fill(
+    for embed in (svg, png):
+        text = _page(study, rows, embed)
+        if len(text.encode()) < MAX_BYTES:
+            break
+    return write_page(text, study.root / "study.html", "leave out networks or domains")
+
+
+def _page(study: Study, rows: Sequence[Row], embed: Embed) -> str:
+    return fill(
         "study.html.j2",
         generator="astro_ood study",
         name=study.name,
@@ -45,13 +54,12 @@ def write_study(study: Study) -> Path:
         networks=list(study.networks),
         domains=list(study.domains),
         missing=[" · ".join(cell) for cell in unfinished(study)],
-        sections=[s for section in SECTIONS if (s := _section(section, rows, study.root / "figures"))],
+        sections=[s for section in SECTIONS if (s := _section(section, rows, study.root / "figures", embed))],
         recipes=recipe_table(rows),
     )
-    return write_page(text, study.root / "study.html", "leave out networks or domains")
 
 
-def _section(section: Section, rows: Sequence[Row], folder: Path) -> dict[str, Any] | None:
+def _section(section: Section, rows: Sequence[Row], folder: Path, embed: Embed) -> dict[str, Any] | None:
     own = [r for r in rows if r.experiment == section.experiment]
     pictures = []
     for i, panel in enumerate(section.panels):
@@ -59,7 +67,7 @@ def _section(section: Section, rows: Sequence[Row], folder: Path) -> dict[str, A
         if shown:
             figure = panel.draw(shown)
             _keep(figure, folder / f"{section.experiment}-{i + 1}.png")
-            pictures.append({"picture": svg(figure, panel.caption + "."), "text": _finding(shown)})
+            pictures.append({"picture": embed(figure, panel.caption + "."), "text": _finding(shown)})
     return {"section": section, "pictures": pictures} if pictures else None
 
 

@@ -106,6 +106,14 @@ def test_page_and_table(study, done):
     assert {p.suffix for p in (study.root / "figures").iterdir()} == {".png"}
 
 
+def test_a_large_page_takes_smaller_pictures(study, monkeypatch):
+    whole = len((study.root / "study.html").read_text())
+    monkeypatch.setattr("astro_ood.study.page.MAX_BYTES", whole // 2)
+    page = write_study(study).read_text()
+    assert "data:image/png" in page
+    assert "data:image/svg" not in page
+
+
 def test_only_what_is_missing_is_computed(study, monkeypatch):
     called = []
     kept = {p: p.stat().st_mtime_ns for p in study.root.rglob("*.csv") if p.name != "table.csv"}
