@@ -123,4 +123,4 @@ def unique_pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _outcome(code: float) -> str:
-    return {-1: "differs", 0: "undecided", 1: "agrees"}[int(code)]
+    return {-1: "different", 0: "undecided", 1: "no difference detected"}[int(code)]
