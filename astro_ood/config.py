@@ -75,6 +75,12 @@ class Data(Section):
     strict: bool = Field(False, description="Treat doubtful files (wrong checksums) as errors")
     max_map_bytes: int = Field(2**31, ge=2**16, description="Largest array read from one file, bytes")
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How their files are read: options of `astro_ood.maps.Reading`."""
+        own = ("hdu", "dataset", "unit", "axis0", "slice", "frame", "crop", "nan", "strict")
+        return {**{name: getattr(self, name) for name in own}, "max_bytes": self.max_map_bytes}
+
 
 class Model(Section):
     """The frozen network."""

@@ -82,20 +82,7 @@ def select(config: Config) -> Selection:
     """
     data = config.data
     # sorted: the order in which files are named changes nothing
-    reading = Reading(
-        expand(data.files),
-        data.patch,
-        crop=data.crop,
-        hdu=data.hdu,
-        dataset=data.dataset,
-        unit=data.unit,
-        axis0=data.axis0,
-        slice=data.slice,
-        frame=data.frame,
-        nan=data.nan,
-        strict=data.strict,
-        max_bytes=data.max_map_bytes,
-    )
+    reading = Reading(expand(data.files), data.patch, **data.reading)
     readout = reading.collect(Record.of, data.on_error)
     if data.on_error == "skip":
         kept, odd = sift(readout.maps, positive=data.stretch == "log10")

@@ -67,20 +67,9 @@ def _lognormal(fields: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _real(data: Data, patch: int, effort: Effort) -> Domain:
-    maps = read_maps(
-        expand(data.files),
-        patch,
-        hdu=data.hdu,
-        dataset=data.dataset,
-        unit=data.unit,
-        axis0=data.axis0,
-        slice=data.slice,
-        frame=data.frame,
-        nan=data.nan,
-        strict=data.strict,
-        max_bytes=data.max_map_bytes,
-    )
-    inside, outside = split_regions(maps, data.inverted, max_inverted=effort.inverted)
+    maps = read_maps(expand(data.files), patch, on_error=data.on_error, **data.reading)
+    most = min(effort.inverted, data.max_inverted or effort.inverted)
+    inside, outside = split_regions(maps, data.inverted, max_inverted=most)
     inverted, rest = [maps[i] for i in inside], [maps[i] for i in outside]
     # the held-out maps are thinned as the inverted ones are
     kept, _ = split_regions(rest, sorted({m.region for m in rest}), max_inverted=effort.held_out, min_held_out=0)

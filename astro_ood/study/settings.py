@@ -69,7 +69,9 @@ class Study(Section):
     name: Name = "study"
     seed: int = Field(0, ge=0, lt=2**63)
     networks: dict[Name, StudyNetwork] = Field(min_length=1)
-    domains: dict[Name, Data | Synthetic] = Field(min_length=1)
+    domains: dict[Name, Data | Synthetic] = Field(
+        min_length=1, description="Files as in a run (patch, channels and fit follow from the network), or maps of a known law"
+    )
     experiments: list[Experiment] = Field(list(EXPERIMENTS), min_length=1)
     effort: Effort = Effort()
 
