@@ -1,4 +1,4 @@
-"""E5: do the published criteria pick good latents? Maps of accepted against maps of rejected candidates, for each proposal.
+"""E5: do criteria pick good latents? What calibrated and published bands accept, and maps of accepted against maps of rejected candidates.
 
 Supports the claim: accepted ones are nearer to held-out maps. Refutes it: no difference, or the other way round.
 """
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_ood.api.trajectories import vectors
 from astro_ood.latents import criteria
-from astro_ood.stats.features import features, joined
 from astro_ood.study.material import Material
 from astro_ood.study.recipes import new_latents
 from astro_ood.study.table import Row, bootstrap
@@ -22,7 +22,7 @@ PROPOSALS = ("isotropic", "spectral", "slerp", "lol", "parent")
 def run(cell: Material) -> Iterator[Row]:
     """Rate of acceptance, and the distance of accepted and rejected maps from the held-out ones, in standard deviations of one map."""
     z = cell.latents[cell.effort.t_0].inverted.astype(np.float64)
-    real = joined(features(cell.maps.held_out[:, 0].astype(np.float64)))
+    real = vectors(cell.maps.held_out)
     centre, width = real.mean(axis=0), real.std(axis=0, ddof=1)
     kept = width > 0
     for kind in ("calibrated", "paper"):
@@ -45,5 +45,5 @@ def _distance(
     cell: Material, z: NDArray[np.float32], centre: NDArray[np.float64], width: NDArray[np.float64], kept: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Root mean square departure (n,) of each map from the mean of the held-out ones, over all statistics of one map."""
-    found = joined(features(cell.decode(z)[:, 0].astype(np.float64)))
+    found = vectors(cell.decode(z))
     return np.asarray(np.sqrt(np.mean(((found - centre) / np.where(kept, width, 1.0))[:, kept] ** 2, axis=1)))

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
+from astro_ood.api.trajectories import vectors
 from astro_ood.diffusion.diagnostics import compute_interference
-from astro_ood.stats.features import features, joined
-from astro_ood.study.domains import Field
 from astro_ood.study.material import Material
 from astro_ood.study.recipes import ISOTROPIC, new_latents
 from astro_ood.study.table import Row
@@ -42,8 +38,3 @@ def run(cell: Material) -> Iterator[Row]:
             yield cell.row("E6", case, "captured", (float(part), float(low), float(high)), x=float(eta), n=len(z))
     yield cell.row("E6", "rule", "held-out maps captured", found.rule.false_capture, n=len(found.rule.own))
     yield cell.row("E6", "rule", "own maps captured", found.rule.sensitivity, n=len(found.rule.net))
-
-
-def vectors(maps: Field) -> NDArray[np.float64]:
-    """Statistics (N, F) of maps (N, 1, H, W)."""
-    return joined(features(maps[:, 0].astype(np.float64)))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from astro_ood.api.trajectories import vectors
 from astro_ood.diffusion.diagnostics import compute_bandwidth
 from astro_ood.stats.distances import energy_distance
-from astro_ood.study.e06_interference import vectors
 from astro_ood.study.material import Material
 from astro_ood.study.table import Row, bootstrap
 

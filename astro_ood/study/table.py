@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from astro_ood._random import stream
 from astro_ood.errors import InputError
+from astro_ood.report.scores import write_text
 
 Statistic = Callable[[NDArray[np.float64]], float]
 LEVEL = 0.95
@@ -80,9 +81,7 @@ def write_table(rows: Iterable[Row], path: Path) -> None:
     for row in rows:
         writer.writerow(["" if v is None else f"{v:.6g}" if isinstance(v, float) else v for v in astuple(row)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.tmp")
-    work.write_text(text.getvalue(), encoding="utf-8")
-    work.replace(path)
+    write_text(path, text.getvalue())
 
 
 def read_table(paths: Sequence[Path]) -> list[Row]:
